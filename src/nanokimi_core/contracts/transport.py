@@ -1,0 +1,88 @@
+"""Transports: a chat network on one side, the core's inbox on the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+from nanokimi_core.messages import Inbound, Outbound, Receipt
+
+
+class Inbox(Protocol):
+    """Where a transport puts what its network brings."""
+
+    def ready(self) -> None:
+        """Say that the network is connected: what is owed goes out now."""
+        ...
+
+    async def deliver(self, message: Inbound) -> None:
+        """Hand over a message; returns when the core answers for it, or has refused and counted it."""
+        ...
+
+    def sent(self, key: str, network_id: str) -> None:
+        """Report a receipt that came after ``send`` had returned."""
+        ...
+
+    def typing(self, chat: str) -> None:
+        """Report that the other side is writing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a network can take.
+
+    Attributes:
+        max_text: Characters in one message.
+        markup: What the text of an ``Outbound`` is written in.
+        per_minute: Sends a minute, all chats together; ``None`` is as fast as it goes.
+        concurrent_sends: ``False``: ``send`` is never called twice at once on one instance.
+    """
+
+    max_text: int = 4000
+    markup: Literal["plain", "markdown", "whatsapp"] = "plain"
+    per_minute: float | None = None
+    concurrent_sends: bool = False
+
+
+class Transport(Protocol):
+    """A chat network."""
+
+    async def run(self, inbox: Inbox) -> None:
+        """Receive until cancelled. Raising means being started again after a back-off; returning means the end."""
+        ...
+
+    async def send(self, message: Outbound) -> Receipt | None:
+        """Send; returning means that the network has accepted the message.
+
+        Raises:
+            NotSent: Certainly not sent; it is tried again.
+            Undeliverable: It will never be accepted.
+            Exception: Anything else: unknown whether it was sent. It is tried again with the same key.
+        """
+        ...
+
+
+@runtime_checkable
+class HasTraits(Protocol):
+    """A transport that says what its network can take."""
+
+    traits: Traits
+
+
+@runtime_checkable
+class ShowsTyping(Protocol):
+    """A transport that can show that the assistant is writing."""
+
+    async def typing(self, chat: str, on: bool) -> None:
+        """Show it, or stop showing it."""
+        ...
+
+
+@runtime_checkable
+class EditsDrafts(Protocol):
+    """A transport that can show an answer while it grows."""
+
+    async def draft(self, message: Outbound) -> None:
+        """Show the text so far, under the key of the coming ``send``; best effort."""
+        ...
