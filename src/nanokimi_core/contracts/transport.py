@@ -37,12 +37,14 @@ class Traits:
         markup: What the text of an ``Outbound`` is written in.
         per_minute: Sends a minute, all chats together; ``None`` is as fast as it goes.
         concurrent_sends: ``False``: ``send`` is never called twice at once on one instance.
+        draft_interval: Seconds between two drafts of one answer, where the transport shows drafts.
     """
 
     max_text: int = 4000
     markup: Literal["plain", "markdown", "whatsapp"] = "plain"
     per_minute: float | None = None
     concurrent_sends: bool = False
+    draft_interval: float = 1.0
 
 
 class Transport(Protocol):

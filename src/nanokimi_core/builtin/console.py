@@ -1,0 +1,156 @@
+"""``console``: a chat in the terminal, or over a pipe. It is the owner's."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+import threading
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+from anyio.lowlevel import EventLoopToken, current_token
+from anyio.streams.memory import MemoryObjectSendStream
+from pydantic import BaseModel, ConfigDict, Field
+
+from nanokimi_core.contracts.plugin import Context
+from nanokimi_core.contracts.transport import Inbox, Traits, Transport
+from nanokimi_core.errors import Undeliverable
+from nanokimi_core.hookspecs import Spec, hookimpl
+from nanokimi_core.messages import Inbound, Outbound, Receipt
+
+CHAT = "local"
+
+
+class ConsoleConfig(BaseModel):
+    """The table ``[plugins.console]``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    once: str | None = Field(default=None, description="Say this one thing, wait for the answer, and end.")
+
+
+class Console:
+    """One chat: lines from standard input, answers on standard output as they grow.
+
+    In a terminal the next line can be typed while an answer is being written (``/stop``). From a pipe, a line is
+    taken when the one before has been answered.
+
+    Args:
+        config: The table.
+        context: The core's.
+    """
+
+    traits = Traits(max_text=1_000_000, markup="markdown", draft_interval=0)
+
+    def __init__(self, config: ConsoleConfig, context: Context) -> None:
+        self._once = config.once
+        self._assistant = context.assistant
+        self._terminal = sys.stdin.isatty() and config.once is None
+        self._answered = anyio.Event()
+        self._key = ""
+        self._shown = ""
+
+    async def run(self, inbox: Inbox) -> None:
+        """Read until the end of the input."""
+        inbox.ready()
+        if self._once is not None:
+            await self._ask(inbox, self._once)
+            return
+        if self._terminal:
+            await self._write(f"Write to {self._assistant}. /help lists commands, Ctrl-D ends.\n")
+        async for line in _lines():
+            if line.strip():
+                await self._ask(inbox, line)
+
+    async def send(self, message: Outbound) -> Receipt | None:
+        """Show an answer, or the rest of one that was shown while it grew.
+
+        Raises:
+            Undeliverable: Standard output is closed.
+        """
+        shown = self._shown.rstrip() if self._key == message.key else ""
+        if message.text.startswith(shown):
+            await self._write(("" if shown else self._who()) + message.text[len(shown) :] + "\n")
+        else:
+            await self._write("\n" + self._who() + message.text + "\n")
+        self._key = self._shown = ""
+        self._answered.set()
+        return None
+
+    async def draft(self, message: Outbound) -> None:
+        """Show what has been added to the answer."""
+        text = message.text.lstrip()
+        if self._key != message.key:
+            self._key, self._shown = message.key, ""
+        if text.startswith(self._shown) and len(text) > len(self._shown):
+            await self._write(("" if self._shown else self._who()) + text[len(self._shown) :])
+            self._shown = text
+
+    async def _ask(self, inbox: Inbox, text: str) -> None:
+        self._answered = anyio.Event()
+        await inbox.deliver(Inbound(uuid.uuid4().hex, CHAT, "owner", text, sender_name=_user()))
+        if not self._terminal:
+            await self._answered.wait()
+
+    def _who(self) -> str:
+        return f"{self._assistant}: " if self._terminal else ""
+
+    async def _write(self, text: str) -> None:
+        def write() -> None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+        try:
+            await anyio.to_thread.run_sync(write)
+        except (BrokenPipeError, ValueError) as error:
+            raise Undeliverable("standard output is closed") from error
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "owner"
+
+
+async def _lines() -> AsyncIterator[str]:
+    """Give the lines of standard input, each read when it is asked for."""
+    sender, receiver = anyio.create_memory_object_stream[str](1)
+    wanted = threading.Semaphore(0)
+    reader = _Reader(sender, wanted, current_token())
+    with sender, receiver:
+        reader.start()
+        wanted.release()
+        async for line in receiver:
+            yield line
+            wanted.release()
+
+
+class _Reader(threading.Thread):
+    """Reads lines in a thread that the process doesn't wait for at its end: a read can't be interrupted."""
+
+    def __init__(self, lines: MemoryObjectSendStream[str], wanted: threading.Semaphore, token: EventLoopToken) -> None:
+        super().__init__(name="console", daemon=True)
+        self._lines = lines
+        self._wanted = wanted
+        self._token = token
+
+    def run(self) -> None:
+        with suppress(anyio.RunFinishedError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            while True:
+                self._wanted.acquire()
+                line = sys.stdin.readline()
+                if not line:
+                    break
+                anyio.from_thread.run_sync(self._lines.send_nowait, line.rstrip("\n"), token=self._token)
+            anyio.from_thread.run_sync(self._lines.close, token=self._token)
+
+
+@hookimpl
+def nanokimi_transports() -> list[Spec[Transport]]:
+    """Register ``console``."""
+    return [Spec("console", Console, config=ConsoleConfig)]

@@ -1,0 +1,7 @@
+"""nanokimi.toml: where it lies, what it says, and what is wrong with it."""
+
+from nanokimi_core.config.load import load, validate_table
+from nanokimi_core.config.location import Location, locate
+from nanokimi_core.config.model import ChatRules, Limits, Settings
+
+__all__ = ["ChatRules", "Limits", "Location", "Settings", "load", "locate", "validate_table"]

@@ -1,0 +1,125 @@
+"""Reading nanokimi.toml, and saying what is wrong with it in one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from nanokimi_core.config.location import FILE_NAME, Location
+from nanokimi_core.config.model import Settings
+from nanokimi_core.errors import ConfigError
+
+_LARGEST = 1_000_000
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load(location: Location, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the toml; an absent or empty one gives the defaults. ``ASSISTANT_NAME`` overrides ``assistant``.
+
+    Raises:
+        ConfigError: It can't be read, isn't TOML, or says something that isn't known.
+    """
+    env = os.environ if environ is None else environ
+    values = _read(location.toml) if location.toml else {}
+    if name := env.get("ASSISTANT_NAME"):
+        values["assistant"] = name
+    where = location.toml.name if location.toml else FILE_NAME
+    return _validate(Settings, values, where, "", {})
+
+
+def validate_table(model: type[Model], table: dict[str, Any], instance: str, location: Location) -> Model:
+    """Check a plugin's table with the plugin's own model.
+
+    The model's validators find ``config_path`` (the toml, or ``None``) and ``base`` (the folder that relative paths
+    start from) in ``info.context``.
+
+    Raises:
+        ConfigError: The table has an unknown key or a wrong value.
+    """
+    where = location.toml.name if location.toml else FILE_NAME
+    base = location.toml.parent if location.toml else location.data
+    context = {"config_path": location.toml, "base": base}
+    return _validate(model, table, where, f"plugins.{instance}", context)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} can't be read: {error.strerror}", remedy="check the file's owner and mode"
+        ) from error
+    if len(data) > _LARGEST:
+        raise ConfigError(f"{path} is larger than {_LARGEST} bytes", remedy="that can't be a nanokimi.toml")
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text", remedy="save it as UTF-8") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", remedy="mend that line") from error
+
+
+def _validate(model: type[Model], values: dict[str, Any], where: str, table: str, context: dict[str, Any]) -> Model:
+    try:
+        return model.model_validate(values, context=context)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_sentences(error, model, where, table))) from None
+
+
+def _sentences(error: ValidationError, model: type[BaseModel], where: str, table: str) -> list[str]:
+    sentences: dict[str, None] = {}
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        path = [str(part) for part in problem["loc"]]
+        sentences[_sentence(problem["type"], problem["msg"], path, model, where, table)] = None
+    return list(sentences)
+
+
+def _sentence(kind: str, message: str, path: list[str], model: type[BaseModel], where: str, table: str) -> str:
+    if kind == "extra_forbidden":
+        *parents, key = path
+        known = _keys(model, parents)
+        close = difflib.get_close_matches(key, known, n=1)
+        hint = f'did you mean "{close[0]}"?' if close else "known keys: " + (", ".join(sorted(known)) or "none")
+        return f'{where}: {_table_name(table, parents)}unknown key "{key}"; {hint}'
+    text = message.removeprefix("Value error, ")
+    *parents, key = path or [""]
+    if kind == "missing":
+        return f'{where}: {_table_name(table, parents)}"{key}" is needed'
+    said = f'"{key}": ' if key else ""
+    return f"{where}: {_table_name(table, parents)}{said}{text}"
+
+
+def _table_name(table: str, parents: list[str]) -> str:
+    names = [name for name in [table, *map(_quoted, parents)] if name]
+    return f"[{'.'.join(names)}] " if names else ""
+
+
+def _quoted(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() else f'"{name}"'
+
+
+def _keys(model: type[BaseModel], parents: list[str]) -> list[str]:
+    """Name the keys of the table that ``parents`` leads to, as far as models tell."""
+    current: Any = model
+    for parent in parents:
+        fields = getattr(current, "model_fields", {})
+        current = _inner_model(fields[parent].annotation) if parent in fields else _inner_model(current)
+    fields = getattr(current, "model_fields", {})
+    return [field.alias or name for name, field in fields.items()]
+
+
+def _inner_model(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if found := _inner_model(argument):
+            return found
+    return None

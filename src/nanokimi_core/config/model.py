@@ -1,0 +1,209 @@
+"""What nanokimi.toml can say, apart from the plugins' own tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+Trigger = Literal["always", "mention", "never"]
+
+_DURATION = re.compile(r"(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
+_WILD = re.compile(r"[*?]")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+
+def parse_duration(value: Any) -> Any:
+    """Read ``"90s"``, ``"2m"``, ``"1h30m"`` or a number of seconds."""
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())) and any(match.groups()):
+        hours, minutes, seconds = match.groups()
+        return timedelta(hours=int(hours or 0), minutes=int(minutes or 0), seconds=float(seconds or 0))
+    if isinstance(value, (int, float, timedelta)) and not isinstance(value, bool):
+        return value
+    raise ValueError('write a duration as "90s", "2m" or "1h30m"')
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than nothing")
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_positive)]
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _plugin_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(f'"{value}" is not a plugin\'s name: letters, digits, "_" and "-"')
+    return value
+
+
+PluginName = Annotated[str, AfterValidator(_plugin_name)]
+AuthChain = Annotated[tuple[PluginName, ...], BeforeValidator(_as_tuple)]
+
+
+class Table(BaseModel):
+    """A table of the toml: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(Table):
+    """``[limits]``: what the assistant may take of the machine and of people's patience."""
+
+    idle_timeout: Duration = Field(default=timedelta(minutes=2), description="How long an unused agent stays up.")
+    max_warm: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        default="auto", description='Agents that may be up at once; "auto" asks the backend what the machine can hold.'
+    )
+    max_turns: int = Field(default=8, ge=1, description="Turns that may run at once, all chats together.")
+    max_waiting: int = Field(default=100, ge=1, description="Messages that may wait in one chat.")
+    turn_silence: Duration = Field(
+        default=timedelta(minutes=5), description="How long an agent may say nothing in a turn."
+    )
+    turn_time: Duration = Field(default=timedelta(minutes=30), description="How long a turn may take.")
+    stop_timeout: Duration = Field(
+        default=timedelta(seconds=30), description="How long a stop waits for running turns."
+    )
+
+
+class ChatTable(Table):
+    """``[chats."transport:chat"]``: the rules of one chat, or of all that match a pattern."""
+
+    trigger: Trigger | None = Field(
+        default=None, description='When the assistant answers: "always", "mention" or "never".'
+    )
+    backend: PluginName | None = Field(default=None, description="Another backend than the top level's.")
+    auth: AuthChain | None = Field(default=None, description="Another account than the top level's.")
+    sandbox: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Chats with the same sandbox share a container, its files and their KIMI.md.",
+    )
+
+
+class Settings(Table):
+    """The top level of nanokimi.toml."""
+
+    assistant: str = Field(default="Kai", min_length=1, max_length=60, description="What the assistant is called.")
+    transports: tuple[PluginName, ...] = Field(default=("console",), description="The chat networks.")
+    backend: PluginName = Field(default="echo", description="Where the assistant thinks.")
+    auth: AuthChain = Field(default=(), description="The account that pays; a list is tried in order.")
+    owner: str | None = Field(default=None, description='The owner\'s chat, as "transport:chat".')
+    limits: Limits = Limits()
+    plugins: dict[PluginName, dict[str, Any]] = Field(default={}, description="One table for each plugin.")
+    chats: dict[str, ChatTable] = Field(default={}, description="One table for each chat or pattern.")
+
+    @field_validator("transports")
+    @classmethod
+    def _some_transport(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError('name at least one transport, for example "console"')
+        if len(set(value)) < len(value):
+            raise ValueError("names a transport twice; a second instance needs a name of its own ([plugins.NAME] use)")
+        return value
+
+    @field_validator("owner")
+    @classmethod
+    def _owner_is_a_chat(cls, value: str | None) -> str | None:
+        if value is not None and not _is_chat(value):
+            raise ValueError('write the owner\'s chat as "transport:chat"')
+        return value
+
+    @field_validator("chats")
+    @classmethod
+    def _chats_have_transports(cls, value: dict[str, ChatTable]) -> dict[str, ChatTable]:
+        for name in value:
+            if not _is_chat(name):
+                raise ValueError(f'"{name}" is neither a chat nor a pattern; write it as "transport:chat"')
+        return value
+
+    def use(self, instance: str) -> str:
+        """Give the plugin that an instance is made of: its table's ``use``, else its own name."""
+        return str(self.plugins.get(instance, {}).get("use", instance))
+
+    def table(self, instance: str) -> dict[str, Any]:
+        """Give an instance's table without ``use``."""
+        return {key: value for key, value in self.plugins.get(instance, {}).items() if key != "use"}
+
+    def backends(self) -> tuple[str, ...]:
+        """Name the backend instances that some chat may use; the top level's comes first."""
+        return _unique([self.backend, *(chat.backend for chat in self.chats.values() if chat.backend)])
+
+    def auths(self) -> tuple[str, ...]:
+        """Name the auth instances that some chat may use, in the order of the top level's chain."""
+        return _unique([*self.auth, *(name for chat in self.chats.values() for name in chat.auth or ())])
+
+    def rules(self, chats: Iterable[str]) -> ChatRules:
+        """Work out the rules of a chat from its id and its aliases, each ``transport:chat``.
+
+        For each key: the exact chat, else the pattern with the longest literal prefix, else the top level.
+        """
+        ids = tuple(chats)
+        console = any(chat.startswith("console:") for chat in ids)
+        matching = sorted(
+            ((_specificity(name), table) for name, table in self.chats.items() if any(_matches(name, i) for i in ids)),
+            key=lambda pair: pair[0],
+            reverse=True,
+        )
+        tables = [table for _, table in matching]
+        return ChatRules(
+            known=bool(tables) or console,
+            trigger="always" if console else _first(table.trigger for table in tables),
+            backend=_first(table.backend for table in tables) or self.backend,
+            auth=_first_chain(table.auth for table in tables) or self.auth,
+            sandbox=_first(table.sandbox for table in tables),
+        )
+
+
+@dataclass(frozen=True)
+class ChatRules:
+    """What holds for one chat.
+
+    Attributes:
+        known: Some table names it, or it is the console; others are refused.
+        trigger: ``None`` where no table says: direct chats ``always``, groups ``mention``.
+        backend: The backend's instance.
+        auth: The chain of auth instances.
+        sandbox: ``None``: the chat is its own.
+    """
+
+    known: bool
+    trigger: Trigger | None
+    backend: str
+    auth: tuple[str, ...]
+    sandbox: str | None
+
+
+def _is_chat(name: str) -> bool:
+    transport, colon, chat = name.partition(":")
+    return bool(transport and colon and chat) and not _WILD.search(transport)
+
+
+def _matches(name: str, chat: str) -> bool:
+    return name == chat or (bool(_WILD.search(name)) and fnmatchcase(chat, name.replace("[", "[[]")))
+
+
+def _specificity(name: str) -> tuple[bool, int]:
+    wild = _WILD.search(name)
+    return (wild is None, wild.start() if wild else len(name))
+
+
+def _first(values: Iterable[Any]) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _first_chain(values: Iterable[tuple[str, ...] | None]) -> tuple[str, ...]:
+    return next((value for value in values if value is not None), ())
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

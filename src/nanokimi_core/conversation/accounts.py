@@ -1,0 +1,69 @@
+"""The accounts of a chat: a chain of auth plugins behind one face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from nanokimi_core.contracts.auth import Auth, AuthStatus, Grant, Need
+from nanokimi_core.errors import LoginNeeded
+
+
+class Account:
+    """The chain of auth instances that the toml gives a chat; the first one with valid credentials serves.
+
+    It remembers what it was asked for and what it gave, so that the core sees when a running agent must be restarted.
+
+    Args:
+        chain: Instances with their names, in the toml's order.
+        keep_secret: Gets every secret that passes, so that no log shows it.
+    """
+
+    def __init__(self, chain: Sequence[tuple[str, Auth]], keep_secret: Callable[[str], None]) -> None:
+        self._chain = tuple(chain)
+        self._keep_secret = keep_secret
+        self._need: Need | None = None
+        self._source: Auth | None = None
+        self.fingerprint: str | None = None
+
+    async def grant(self, need: Need) -> Grant:
+        """Give the grant of the first account that has one.
+
+        Raises:
+            LoginNeeded: None has; the text has the remedy of each.
+        """
+        self._need = need
+        reasons = []
+        for name, auth in self._chain:
+            try:
+                grant = await auth.grant(need)
+            except LoginNeeded as error:
+                reasons.append(f"{name}: {error}")
+                continue
+            if grant.api_key is not None:
+                self._keep_secret(grant.api_key.get_secret_value())
+            self._source, self.fingerprint = auth, f"{name}:{grant.fingerprint}"
+            return grant
+        raise LoginNeeded("; ".join(reasons) or 'no account is chosen; set auth = "apikey" in nanokimi.toml')
+
+    async def changed_since(self, fingerprint: str | None) -> bool:
+        """Ask again for what was asked last; whether the answer differs from ``fingerprint``.
+
+        Raises:
+            LoginNeeded: No account has valid credentials any more.
+        """
+        if self._need is None:
+            return False
+        await self.grant(self._need)
+        return self.fingerprint != fingerprint
+
+    async def rejected(self, grant: Grant, why: str) -> None:
+        """Tell the account that gave the last grant that its server refused it."""
+        if self._source is not None:
+            await self._source.rejected(grant, why)
+
+    async def status(self) -> AuthStatus:
+        """Say how the account stands that would serve now: the first that is usable, else the first."""
+        states = [await auth.status() for _, auth in self._chain]
+        usable = (status for status in states if status.state in ("ok", "expiring"))
+        first = states[0] if states else AuthStatus("login_needed", remedy='set auth = "apikey" in nanokimi.toml')
+        return next(usable, first)

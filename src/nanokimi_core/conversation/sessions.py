@@ -1,0 +1,192 @@
+"""Warm sessions: entered at first need, left when unused, for room, or when the account has changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from logging import Logger
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from nanokimi_core.contracts.backend import Backend, Chat, Session
+from nanokimi_core.conversation.accounts import Account
+
+Place = tuple[str, str]  # backend's instance, sandbox
+
+
+@dataclass
+class _Warm:
+    """A session that is up, and the task that holds it open."""
+
+    place: Place
+    account: Account
+    last_used: float
+    busy: bool = True
+    session: Session | None = None
+    fingerprint: str | None = None
+    leaving: bool = False
+    changed: anyio.Event = field(default_factory=anyio.Event)
+    left: anyio.Event = field(default_factory=anyio.Event)
+
+    def notify(self) -> None:
+        self.changed.set()
+        self.changed = anyio.Event()
+
+
+class SessionPool:
+    """Keeps the sessions of chats warm, within the room that there is.
+
+    A session is entered and left by a task of its own, so that one which hangs holds up nobody else.
+
+    Args:
+        tasks: Where those tasks run.
+        idle_timeout: Seconds that an unused session stays.
+        room: Says how many sandboxes may be up at once, for a backend's instance.
+        log: For faults on leaving.
+    """
+
+    def __init__(
+        self, tasks: TaskGroup, *, idle_timeout: float, room: Callable[[str], Awaitable[int]], log: Logger
+    ) -> None:
+        self._tasks = tasks
+        self._idle_timeout = idle_timeout
+        self._room = room
+        self._log = log
+        self._warm: dict[str, _Warm] = {}
+        self._places: Counter[Place] = Counter()
+        self._changed = anyio.Condition()
+
+    @asynccontextmanager
+    async def use(self, chat: Chat, account: Account, name: str, backend: Backend) -> AsyncIterator[Session]:
+        """Give the chat's session, for one turn. Only one turn of a chat may run at a time.
+
+        Raises:
+            AgentError: The agent can't be brought up.
+            LoginNeeded: The account has no valid credentials.
+        """
+        warm, session = await self._current(chat.id) or await self._enter(chat, account, name, backend)
+        try:
+            yield session
+        finally:
+            await self._unused(warm)
+
+    async def _current(self, chat: str) -> tuple[_Warm, Session] | None:
+        """Give the warm session, marked as busy, if there is one and its account hasn't changed."""
+        warm = self._warm.get(chat)
+        if warm is None or warm.session is None:
+            return None
+        if not warm.leaving:
+            warm.busy = True
+            try:
+                if not await warm.account.changed_since(warm.fingerprint):
+                    return warm, warm.session
+            except BaseException:
+                await self._unused(warm)
+                raise
+        await self.leave(chat)
+        return None
+
+    async def _unused(self, warm: _Warm) -> None:
+        warm.busy = False
+        warm.last_used = anyio.current_time()
+        warm.notify()
+        with anyio.CancelScope(shield=True):
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def leave(self, chat: str) -> None:
+        """Leave a chat's session, if there is one, and wait until it is gone."""
+        warm = self._warm.get(chat)
+        if warm is not None:
+            warm.leaving = True
+            warm.notify()
+            await warm.left.wait()
+
+    async def leave_all(self) -> None:
+        """Leave every session."""
+        async with anyio.create_task_group() as tasks:
+            for chat in list(self._warm):
+                tasks.start_soon(self.leave, chat)
+
+    async def _enter(self, chat: Chat, account: Account, name: str, backend: Backend) -> tuple[_Warm, Session]:
+        place = (name, chat.sandbox)
+        await self._make_room(place)
+        warm = _Warm(place, account, anyio.current_time())
+        try:
+            session = await self._tasks.start(self._hold, chat, backend, warm, name=f"session {chat.id}")
+        except BaseException:
+            if not warm.left.is_set():
+                await self._gone(chat.id, warm)
+            raise
+        return warm, session
+
+    async def _hold(
+        self, chat: Chat, backend: Backend, warm: _Warm, *, task_status: TaskStatus[Session] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        try:
+            async with backend.session(chat) as session:
+                warm.session, warm.fingerprint = session, warm.account.fingerprint
+                self._warm[chat.id] = warm
+                task_status.started(session)
+                await self._until_unused(warm)
+        except (Exception, SystemExit) as error:
+            if warm.session is not None:
+                self._log.exception("backend %s failed to leave the session of %s", warm.place[0], chat.id)
+            elif isinstance(error, SystemExit):
+                raise RuntimeError("it called sys.exit") from error
+            else:
+                raise
+        finally:
+            await self._gone(chat.id, warm)
+
+    async def _until_unused(self, warm: _Warm) -> None:
+        while not warm.leaving:
+            changed = warm.changed
+            rest = warm.last_used + self._idle_timeout - anyio.current_time()
+            if not warm.busy and rest <= 0:
+                warm.leaving = True
+                return
+            with anyio.move_on_after(None if warm.busy else rest):
+                await changed.wait()
+
+    async def _gone(self, chat: str, warm: _Warm) -> None:
+        if self._warm.get(chat) is warm:
+            del self._warm[chat]
+        warm.left.set()
+        self._places[warm.place] -= 1
+        if self._places[warm.place] <= 0:
+            del self._places[warm.place]
+        with anyio.CancelScope(shield=True):
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _make_room(self, place: Place) -> None:
+        """Reserve a place; at the cap the least recently used idle sandbox leaves first, never a busy one."""
+        while True:
+            cap = max(1, await self._room(place[0]))
+            async with self._changed:
+                mine = [other for other in self._places if other[0] == place[0]]
+                if place in self._places or len(mine) < cap:
+                    self._places[place] += 1
+                    return
+                victim = self._least_recently_used(mine)
+                if victim is None:
+                    await self._changed.wait()
+                    continue
+                victims = [chat for chat, warm in self._warm.items() if warm.place == victim]
+                for chat in victims:
+                    self._warm[chat].leaving = True
+            async with anyio.create_task_group() as tasks:
+                for chat in victims:
+                    tasks.start_soon(self.leave, chat)
+
+    def _least_recently_used(self, places: list[Place]) -> Place | None:
+        idle = []
+        for place in places:
+            members = [warm for warm in self._warm.values() if warm.place == place]
+            if len(members) == self._places[place] and not any(warm.busy for warm in members):
+                idle.append((max(warm.last_used for warm in members), place))
+        return min(idle)[1] if idle else None

@@ -1,0 +1,140 @@
+"""One turn: from the messages to the agent's answer, within limits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from nanokimi_core.config import Limits
+from nanokimi_core.contracts.backend import AgentEvent, Backend, Chat, Session, Text, Turn
+from nanokimi_core.conversation.accounts import Account
+from nanokimi_core.conversation.sessions import SessionPool
+from nanokimi_core.errors import AgentError, Failure, LoginNeeded
+
+_SPOILED = frozenset({Failure.CREDENTIALS, Failure.CRASHED, Failure.OUT_OF_MEMORY, Failure.SILENT, Failure.TOO_LONG})
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Where a chat's turns are done: the chat, its account and its backend."""
+
+    chat: Chat
+    account: Account
+    backend_name: str
+    backend: Backend
+
+
+class Turns:
+    """Runs turns, at most one at a time for each chat.
+
+    Args:
+        pool: Where the sessions are.
+        limits: Silence and time.
+    """
+
+    def __init__(self, pool: SessionPool, limits: Limits) -> None:
+        self._pool = pool
+        self._silence = limits.turn_silence.total_seconds()
+        self._time = limits.turn_time.total_seconds()
+        self._running: dict[str, Session] = {}
+        self._stopped: set[str] = set()
+
+    async def run(self, seat: Seat, turn: Turn, grown: Callable[[str], None]) -> str | None:
+        """Give the agent's answer; ``None`` where it was stopped before it said anything.
+
+        Rejected credentials are tried once more, with a new grant, as long as nothing has been said.
+
+        Args:
+            seat: Where.
+            turn: What is asked.
+            grown: Called with the answer so far each time it has grown.
+
+        Raises:
+            AgentError: The turn failed.
+        """
+        said = ""
+
+        def note(text: str) -> None:
+            nonlocal said
+            said = text
+            grown(text)
+
+        try:
+            return await self._attempt(seat, turn, note)
+        except AgentError as error:
+            if error.kind is not Failure.CREDENTIALS or said:
+                raise
+        return await self._attempt(seat, turn, note)
+
+    async def stop(self, chat: str) -> bool:
+        """Stop the chat's running turn; whether there was one."""
+        session = self._running.get(chat)
+        if session is None:
+            return False
+        self._stopped.add(chat)
+        await session.cancel()
+        return True
+
+    async def forget(self, seat: Seat) -> None:
+        """Let the chat's next turn start a fresh conversation."""
+        await self._pool.leave(seat.chat.id)
+        await seat.backend.forget(seat.chat)
+
+    async def _attempt(self, seat: Seat, turn: Turn, grown: Callable[[str], None]) -> str | None:
+        chat = seat.chat.id
+        try:
+            async with self._pool.use(seat.chat, seat.account, seat.backend_name, seat.backend) as session:
+                self._running[chat] = session
+                text = await self._listen(session, turn, grown)
+        except LoginNeeded as error:
+            raise AgentError(Failure.CREDENTIALS, str(error)) from error
+        except AgentError as error:
+            if error.kind in _SPOILED:
+                await self._pool.leave(chat)
+            raise
+        finally:
+            self._running.pop(chat, None)
+            stopped = chat in self._stopped
+            self._stopped.discard(chat)
+        if not text.strip() and not stopped:
+            raise AgentError(Failure.NO_ANSWER, "the agent ended the turn without a word")
+        return text if text.strip() else None
+
+    async def _listen(self, session: Session, turn: Turn, grown: Callable[[str], None]) -> str:
+        text = ""
+        deadline = anyio.current_time() + self._time
+        async with aclosing(_closable(session, turn)) as events:
+            while True:
+                event = await self._next(events.__anext__, deadline)
+                if event is None:
+                    return text
+                if isinstance(event, Text):
+                    text += event.delta
+                    grown(text)
+
+    async def _next(self, following: Callable[[], Awaitable[AgentEvent]], deadline: float) -> AgentEvent | None:
+        rest = deadline - anyio.current_time()
+        wait = min(self._silence, rest)
+        with anyio.move_on_after(wait):
+            try:
+                return await following()
+            except StopAsyncIteration:
+                return None
+        if wait < self._silence:
+            raise AgentError(Failure.TOO_LONG, f"the turn took longer than {self._time:g} s", remedy=_RAISE_TIME)
+        raise AgentError(Failure.SILENT, f"the agent said nothing for {self._silence:g} s", remedy=_RAISE_SILENCE)
+
+
+_RAISE_TIME = "if that is not enough, raise turn_time in [limits]"
+_RAISE_SILENCE = "look at: nanokimi debug logs; if that is not enough, raise turn_silence in [limits]"
+
+
+def _closable(session: Session, turn: Turn) -> Any:
+    events = session.prompt(turn)
+    if not hasattr(events, "aclose"):
+        raise TypeError(f"prompt gave {type(events).__name__}, not an async generator")
+    return events
