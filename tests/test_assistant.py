@@ -1,0 +1,492 @@
+"""A whole assistant on scripted plugins: what people in chats and the owner meet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from nanokimi_core import (
+    AgentError,
+    AgentEvent,
+    Attachment,
+    Failure,
+    NotSent,
+    PluginError,
+    Text,
+    Thought,
+    Traits,
+    Turn,
+    Undeliverable,
+    prompt_text,
+)
+from nanokimi_core.conversation import catalogue
+from testbed.fakes import Bench, DraftingTransport, MemoryTransport, ScriptedBackend, ScriptedSession, bench
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+async def slow(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+    """Say something, then wait to be cancelled."""
+    yield Text("I am thinking")
+    await session.cancelled.wait()
+
+
+async def mute(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+    yield Thought("nothing comes to my mind")
+
+
+def failing(*errors: BaseException) -> ScriptedBackend:
+    """A backend whose next turns raise these, and then answer."""
+    left = list(errors)
+
+    async def answer(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        if left:
+            raise left.pop(0)
+        yield Text("fine")
+
+    return ScriptedBackend(answer)
+
+
+async def until_prompted(given: Bench, count: int) -> None:
+    with anyio.fail_after(5):
+        while len(given.brain.prompts) < count:
+            await anyio.sleep(0.001)
+
+
+async def test_a_message_is_answered_in_its_chat(tmp_path: Path) -> None:
+    async with bench(tmp_path).running() as given:
+        await given.net.say("hello", chat="desk")
+        assert await given.net.until_sent(1) == ["1: hello"]
+        assert given.net.sent[0].chat == "desk"
+
+
+async def test_the_second_turn_goes_to_the_same_warm_session(tmp_path: Path) -> None:
+    async with bench(tmp_path).running() as given:
+        await given.net.say("a")
+        await given.net.say("b")
+        assert await given.net.until_sent(2) == ["1: a", "2: b"]
+        assert given.brain.events == ["enter net:desk"]
+
+
+async def test_an_unknown_chat_gets_silence_and_the_owner_the_line_that_lets_it_in(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bench(tmp_path, {"chats": {"net:desk": {}}, "owner": "net:desk"}).running() as given:
+        await given.net.say("hello", chat="stranger")
+        (said,) = await given.net.until_sent(1)
+        assert 'to let it in, add to nanokimi.toml: [chats."net:stranger"]' in said
+        assert given.net.sent[0].chat == "desk"
+        assert not given.brain.prompts
+
+
+async def test_the_owner_is_told_once_until_it_changes(tmp_path: Path) -> None:
+    async with bench(tmp_path, {"chats": {"net:desk": {}}, "owner": "net:desk"}).running() as given:
+        for chat in ("s1", "s1", "s2"):
+            await given.net.say("hello", chat=chat)
+        assert len(await given.net.until_sent(2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "mentions", "answered"),
+    [
+        ("hello all", False, False),
+        ("hello all", True, True),
+        ("Kai, are you there?", False, True),
+        ("are you there, kai", False, True),
+        ("the kaiser", False, False),
+        ("请Kai看一下", False, True),
+        ("Kai看", False, True),
+        ("скайп", False, False),
+    ],
+)
+async def test_in_groups_the_assistant_answers_when_it_is_meant(
+    tmp_path: Path, text: str, mentions: bool, answered: bool
+) -> None:
+    async with bench(tmp_path).running() as given:
+        await given.net.say(text, kind="group", mentions_me=mentions)
+        await given.net.say("/help", kind="group")
+        await given.net.until_sent(1 + answered)
+        assert len(given.brain.prompts) == answered
+        assert given.net.sent[0].reply_to == "1"
+
+
+@pytest.mark.parametrize(("trigger", "answered"), [("never", 0), ("mention", 0), ("always", 1)])
+async def test_the_toml_decides_what_triggers(tmp_path: Path, trigger: str, answered: int) -> None:
+    async with bench(tmp_path, {"chats": {"net:*": {"trigger": trigger}}}).running() as given:
+        await given.net.say("hello")
+        await given.net.say("/help")
+        await given.net.until_sent(1 + answered)
+        assert len(given.brain.prompts) == answered
+
+
+async def test_what_the_assistant_itself_sent_never_triggers(tmp_path: Path) -> None:
+    async with bench(tmp_path).running() as given:
+        await given.net.say("from my own account", from_me=True)
+        await given.net.say("a reaction", event="reaction")
+        await given.net.say("to myself", from_me=True, kind="self")
+        assert await given.net.until_sent(1) == ["1: to myself"]
+
+
+async def test_new_forgets_the_conversation_in_its_place_in_the_lane(tmp_path: Path) -> None:
+    async with bench(tmp_path).running() as given:
+        for text in ("a", "/new", "b"):
+            await given.net.say(text)
+        assert await given.net.until_sent(3) == ["1: a", catalogue.FRESH, "1: b"]
+        assert given.brain.events == ["enter net:desk", "leave net:desk", "forget net:desk", "enter net:desk"]
+
+
+async def test_stop_ends_the_running_answer_and_keeps_what_was_said(tmp_path: Path) -> None:
+    async with bench(tmp_path, brain=ScriptedBackend(slow)).running() as given:
+        await given.net.say("tell me everything")
+        await until_prompted(given, 1)
+        await given.net.say("/stop")
+        assert await given.net.until_sent(1) == ["I am thinking"]
+
+
+async def test_stop_without_a_turn_says_so(tmp_path: Path) -> None:
+    async with bench(tmp_path).running() as given:
+        await given.net.say("/stop")
+        assert await given.net.until_sent(1) == [catalogue.NOTHING_TO_STOP]
+
+
+async def test_stop_before_the_first_word_says_stopped(tmp_path: Path) -> None:
+    async def silent(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        await session.cancelled.wait()
+        yield Thought("never mind")
+
+    async with bench(tmp_path, brain=ScriptedBackend(silent)).running() as given:
+        await given.net.say("hm")
+        await until_prompted(given, 1)
+        await given.net.say("/stop")
+        assert await given.net.until_sent(1) == [catalogue.STOPPED]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Failure if kind is not Failure.CREDENTIALS])
+async def test_each_failure_has_a_sentence_for_the_chat_and_its_cause_for_the_owner(
+    tmp_path: Path, kind: Failure, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = AgentError(kind, "the cause", remedy="the remedy", retry_after=timedelta(seconds=7))
+    async with bench(tmp_path, brain=failing(error)).running() as given:
+        await given.net.say("hello")
+        (said,) = await given.net.until_sent(1)
+    assert said == catalogue.failure(kind, retry_after=timedelta(seconds=7))
+    assert "cause" not in said
+    assert f"net:desk: {kind.value}: the cause; the remedy" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_rate_limit_says_how_long(tmp_path: Path) -> None:
+    assert "in 7 seconds" in catalogue.failure(Failure.RATE_LIMIT, retry_after=timedelta(seconds=7))
+    assert "in 5 minutes" in catalogue.failure(Failure.RATE_LIMIT, retry_after=timedelta(minutes=5))
+    assert "in a while" in catalogue.failure(Failure.RATE_LIMIT)
+
+
+async def test_rejected_credentials_are_tried_once_more_with_a_new_grant(tmp_path: Path) -> None:
+    brain = failing(AgentError(Failure.CREDENTIALS, "401"))
+    brain.needs_grant = True
+    async with bench(tmp_path, brain=brain).running() as given:
+        await given.net.say("hello")
+        assert await given.net.until_sent(1) == ["fine"]
+        assert given.brain.events == ["enter net:desk", "leave net:desk", "enter net:desk"]
+        assert given.purse.grants == 2
+
+
+async def test_credentials_that_are_rejected_twice_are_a_failure(tmp_path: Path) -> None:
+    errors = [AgentError(Failure.CREDENTIALS, "401") for _ in range(3)]
+    async with bench(tmp_path, brain=failing(*errors)).running() as given:
+        await given.net.say("hello")
+        assert await given.net.until_sent(1) == [catalogue.failure(Failure.CREDENTIALS)]
+        assert len(given.brain.prompts) == 2
+
+
+async def test_credentials_that_fail_after_words_were_shown_are_not_asked_twice(tmp_path: Path) -> None:
+    async def answer(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        yield Text("half an ans")
+        raise AgentError(Failure.CREDENTIALS, "401")
+
+    async with bench(tmp_path, brain=ScriptedBackend(answer)).running() as given:
+        await given.net.say("hello")
+        await given.net.until_sent(1)
+        assert len(given.brain.prompts) == 1
+
+
+async def test_without_a_login_the_owner_reads_what_to_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    given = bench(tmp_path, brain=ScriptedBackend(needs_grant=True))
+    given.purse.key = None
+    async with given.running():
+        await given.net.say("hello")
+        assert await given.net.until_sent(1) == [catalogue.failure(Failure.CREDENTIALS)]
+    assert "purse: log in with: nanokimi auth set-key" in caplog.text
+
+
+async def test_an_agent_without_a_word_is_a_failure(tmp_path: Path) -> None:
+    async with bench(tmp_path, brain=ScriptedBackend(mute)).running() as given:
+        await given.net.say("hello")
+        assert await given.net.until_sent(1) == [catalogue.failure(Failure.NO_ANSWER)]
+
+
+@pytest.mark.parametrize(
+    ("limits", "kind"), [({"turn_silence": 0.05}, Failure.SILENT), ({"turn_time": 0.05}, Failure.TOO_LONG)]
+)
+async def test_an_agent_that_hangs_is_given_up_and_its_session_left(
+    tmp_path: Path, limits: dict[str, Any], kind: Failure
+) -> None:
+    async with bench(tmp_path, {"limits": limits}, brain=ScriptedBackend(slow)).running() as given:
+        await given.net.say("hello")
+        assert await given.net.until_sent(1) == [catalogue.failure(kind)]
+        assert given.brain.events == ["enter net:desk", "leave net:desk"]
+
+
+@pytest.mark.parametrize("fault", [ValueError("boom"), SystemExit(3), KeyError("x")])
+@pytest.mark.parametrize("where", ["prompt", "enter"])
+async def test_a_backends_fault_is_its_own(
+    tmp_path: Path, fault: BaseException, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    brain = failing(fault) if where == "prompt" else ScriptedBackend(fail_to_enter=[fault])
+    async with bench(tmp_path, brain=brain).running() as given:
+        await given.net.say("hello")
+        await given.net.say("again")
+        said = await given.net.until_sent(2)
+    assert said[0] == catalogue.FAULT
+    assert said[1] in ("fine", "1: again")
+    assert "backend brain has a fault" in caplog.text
+
+
+async def test_a_new_account_restarts_the_session_before_the_next_turn(tmp_path: Path) -> None:
+    async with bench(tmp_path, brain=ScriptedBackend(needs_grant=True)).running() as given:
+        await given.net.say("a")
+        await given.net.until_sent(1)
+        given.purse.key = "sk-another-key-zz"
+        await given.net.say("b")
+        assert await given.net.until_sent(2) == ["1: a", "2: b"]
+        assert given.brain.events == ["enter net:desk", "leave net:desk", "enter net:desk"]
+
+
+async def test_the_same_account_keeps_the_session(tmp_path: Path) -> None:
+    async with bench(tmp_path, brain=ScriptedBackend(needs_grant=True)).running() as given:
+        await given.net.say("a")
+        await given.net.say("b")
+        await given.net.until_sent(2)
+        assert given.brain.events == ["enter net:desk"]
+
+
+async def test_secrets_of_a_grant_are_in_no_log_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from nanokimi_core import logs
+
+    async def leaky(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        assert session.grant is not None
+        assert session.grant.api_key is not None
+        yield Thought("hm")
+        raise ValueError("key " + session.grant.api_key.get_secret_value())
+
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    logs.set_up()
+    try:
+        async with bench(tmp_path, brain=ScriptedBackend(leaky, needs_grant=True)).running() as given:
+            await given.net.say("a")
+            await given.net.until_sent(1)
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+    shown = capsys.readouterr().err
+    assert "ValueError: key" in shown
+    assert "sk-canary-in-the-tests" not in shown
+
+
+async def test_chats_are_answered_side_by_side_and_each_in_order(tmp_path: Path) -> None:
+    gate = anyio.Event()
+
+    async def gated(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        if session.chat.id == "net:stuck":
+            await gate.wait()
+        yield Text(turn.messages[0].text)
+
+    async with bench(tmp_path, brain=ScriptedBackend(gated)).running() as given:
+        await given.net.say("s1", chat="stuck")
+        for number in range(5):
+            await given.net.say(f"a{number}", chat="free")
+        assert await given.net.until_sent(5) == [f"a{number}" for number in range(5)]
+        gate.set()
+        assert (await given.net.until_sent(6))[-1] == "s1"
+
+
+async def test_too_many_waiting_messages_are_refused_politely(tmp_path: Path) -> None:
+    async with bench(tmp_path, {"limits": {"max_waiting": 2}}, brain=ScriptedBackend(slow)).running() as given:
+        await given.net.say("running")
+        await until_prompted(given, 1)
+        for _ in range(3):
+            await given.net.say("waiting")
+        assert await given.net.until_sent(1) == [catalogue.TOO_MANY_WAITING]
+        for prompts in (1, 2, 3):
+            await until_prompted(given, prompts)
+            await given.net.say("/stop")
+
+
+async def test_a_send_that_fails_is_tried_again_with_the_same_key(tmp_path: Path) -> None:
+    net = MemoryTransport()
+    net.fail = [NotSent("offline", retry_after=timedelta(seconds=0)), OSError("unknown")]
+    async with bench(tmp_path, net=net).running() as given:
+        await given.net.say("hello")
+        assert await given.net.until_sent(1) == ["1: hello"]
+
+
+async def test_what_a_network_will_never_take_is_not_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    net = MemoryTransport()
+    net.fail = [Undeliverable("blocked")]
+    async with bench(tmp_path, net=net).running() as given:
+        await given.net.say("a")
+        await given.net.say("b")
+        assert await given.net.until_sent(1) == ["2: b"]
+    assert "net refused an answer for desk for good: blocked" in caplog.text
+
+
+async def test_long_answers_are_split_to_the_networks_limit(tmp_path: Path) -> None:
+    net = MemoryTransport()
+    net.traits = Traits(max_text=20)  # type: ignore[attr-defined]
+    async with bench(tmp_path, net=net).running() as given:
+        await given.net.say("one two three four five six")
+        parts = await given.net.until_sent(2)
+        assert all(len(part) <= 20 for part in parts)
+        assert " ".join(parts) == "1: one two three four five six"
+        assert [message.key[-2:] for message in given.net.sent] == [".0", ".1"]
+
+
+async def test_a_transport_that_can_shows_the_answer_as_it_grows(tmp_path: Path) -> None:
+    async def answer(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        for word in ("one", " two", " three"):
+            yield Text(word)
+            await anyio.sleep(0.02)
+
+    net = DraftingTransport()
+    net.traits = Traits(draft_interval=0)  # type: ignore[attr-defined]
+    async with bench(tmp_path, net=net, brain=ScriptedBackend(answer)).running() as given:
+        await given.net.say("count")
+        await given.net.until_sent(1)
+        drafts = [message.text for message in net.drafts]
+        assert drafts[:2] == ["one", "one two"]
+        assert {message.key for message in net.drafts} == {net.sent[0].key}
+        assert net.typed[0] is True
+        assert net.typed[-1] is False
+
+
+async def test_attachments_reach_the_agent_in_its_workspace(tmp_path: Path) -> None:
+    async with bench(tmp_path).running() as given:
+        file = given.assistant.folder.plugin("net") / "upload"
+        file.write_text("content")
+        await given.net.say("see", attachments=(Attachment("a.txt", "text/plain", file, 7),))
+        await given.net.until_sent(1)
+        (moved,) = given.brain.prompts[0][1].messages[0].attachments
+        assert moved.path.read_text() == "content"
+        assert moved.path.is_relative_to(given.brain.chats["net:desk"].folder / "workspace")
+
+
+async def test_both_kimi_md_and_the_name_are_the_agents_instructions(tmp_path: Path) -> None:
+    given = bench(tmp_path, {"assistant": "Robin"})
+    (given.assistant.folder.path / "KIMI.md").write_text("Be brief.")
+    (given.assistant.folder.chat("net:desk") / "KIMI.md").write_text("This is the family.")
+    async with given.running():
+        await given.net.say("hello")
+        await given.net.until_sent(1)
+    told = given.brain.chats["net:desk"].instructions
+    assert told.index("Robin") < told.index("Be brief.") < told.index("This is the family.")
+
+
+async def test_an_unreadable_kimi_md_is_told_to_the_owner_and_nothing_is_asked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = bench(tmp_path)
+    (given.assistant.folder.path / "KIMI.md").write_bytes(b"\xff\xfe")
+    async with given.running():
+        await given.net.say("hello")
+        assert await given.net.until_sent(1) == [catalogue.FAULT]
+    assert "KIMI.md can't be read" in caplog.text
+
+
+async def test_chats_of_one_sandbox_share_a_folder_and_others_dont(tmp_path: Path) -> None:
+    chats = {"net:a": {"sandbox": "home"}, "net:b": {"sandbox": "home"}, "net:c": {}}
+    async with bench(tmp_path, {"chats": chats}).running() as given:
+        for chat in ("a", "b", "c"):
+            await given.net.say("hi", chat=chat)
+        await given.net.until_sent(3)
+        folders = {name: chat.folder for name, chat in given.brain.chats.items()}
+        assert folders["net:a"] == folders["net:b"] != folders["net:c"]
+        assert given.brain.chats["net:a"].sandbox == "home"
+
+
+async def test_a_transport_that_raises_is_run_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Shaky(MemoryTransport):
+        async def run(self, inbox: Any) -> None:
+            if self.runs == 0:
+                self.runs += 1
+                raise OSError("connection lost")
+            await super().run(inbox)
+
+    async with bench(tmp_path, net=Shaky()).running() as given:
+        await given.net.say("hello")
+        assert await given.net.until_sent(1) == ["1: hello"]
+        assert given.net.runs == 2
+    assert 'plugin "net" (dist-net 1.0) failed while "net" was running: OSError: connection lost' in caplog.text
+
+
+async def test_a_plugin_that_cannot_be_made_stops_the_start_with_one_error(tmp_path: Path) -> None:
+    given = bench(tmp_path)
+    instance = given.assistant.instances["backend brain"]
+    broken = replace(instance.provided.spec, create=lambda config, context: [][0])
+    instance.provided = replace(instance.provided, spec=broken)
+    with pytest.raises(PluginError, match=r'plugin "brain" \(dist-brain 1.0\) failed to make "brain": IndexError'):
+        await given.assistant.run()
+
+
+async def test_a_stop_lets_the_running_turn_finish(tmp_path: Path) -> None:
+    gate = anyio.Event()
+
+    async def gated(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        await gate.wait()
+        yield Text("done")
+
+    given = bench(tmp_path, brain=ScriptedBackend(gated))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(given.assistant.run)
+        await given.net.say("work")
+        await until_prompted(given, 1)
+        given.assistant.stop()
+        await given.net.say("too late")
+        gate.set()
+    assert [message.text for message in given.net.sent] == ["done"]
+    assert given.brain.events[-1] == "leave net:desk"
+
+
+async def test_a_stop_does_not_wait_longer_than_it_may(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    given = bench(tmp_path, {"limits": {"stop_timeout": 0.05}}, brain=ScriptedBackend(slow))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(given.assistant.run)
+            await given.net.say("work")
+            await until_prompted(given, 1)
+            given.assistant.stop()
+    assert "stopped with turns unfinished after 0.05 s" in caplog.text
+    assert given.brain.up == 0
+
+
+def test_a_prompt_never_starts_with_what_a_person_typed() -> None:
+    from nanokimi_core import Inbound
+
+    for name in ("/goal", "", "a\n/goal", "]/x"):
+        message = Inbound("1", "c", "/sender", "/goal do it", sender_name=name)
+        assert prompt_text(Turn("t", (message,), context=(message,))).startswith("[")
+        assert not any(line.startswith("/") for line in prompt_text(Turn("t", (message,))).splitlines())
