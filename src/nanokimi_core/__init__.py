@@ -1,53 +1,63 @@
-"""What plugin authors import; re-exports only."""
+"""What plugin authors import; re-exports only.
 
-from nanokimi_core.contracts.auth import (
-    Auth,
-    AuthStatus,
-    Grant,
-    ImportsLogin,
-    LogsIn,
-    Mount,
-    Need,
-    ShowCode,
-    TakesKey,
-)
-from nanokimi_core.contracts.backend import (
-    AgentConfig,
-    AgentEvent,
-    AgentModel,
-    AgentProvider,
-    Backend,
-    BuildsImage,
-    Chat,
-    HasRoom,
-    ImageStatus,
-    Inspectable,
-    Session,
-    Text,
-    Thought,
-    Timing,
-    ToolCall,
-    Turn,
-    Usage,
-)
-from nanokimi_core.contracts.plugin import Check, Context, HasBackgroundWork, NoConfig, Progress
-from nanokimi_core.contracts.transport import EditsDrafts, HasTraits, Inbox, ShowsTyping, Traits, Transport
-from nanokimi_core.conversation.prompt import prompt_text
-from nanokimi_core.errors import (
-    AgentError,
-    CommandError,
-    ConfigError,
-    Failure,
-    FolderInUse,
-    LoginNeeded,
-    NanoKimiError,
-    NotSent,
-    PluginError,
-    Undeliverable,
-)
-from nanokimi_core.files import private_folder, safe_name, write_private
-from nanokimi_core.hookspecs import Spec, hookimpl
-from nanokimi_core.messages import Attachment, Inbound, Outbound, Receipt
+Each name is imported from its module when it is first asked for: reading the version, or starting a command, costs no
+more than it uses.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nanokimi_core.contracts.auth import (
+        Auth,
+        AuthStatus,
+        Grant,
+        ImportsLogin,
+        LogsIn,
+        Mount,
+        Need,
+        ShowCode,
+        TakesKey,
+    )
+    from nanokimi_core.contracts.backend import (
+        AgentConfig,
+        AgentEvent,
+        AgentModel,
+        AgentProvider,
+        Backend,
+        BuildsImage,
+        Chat,
+        HasRoom,
+        ImageStatus,
+        Inspectable,
+        Session,
+        Text,
+        Thought,
+        Timing,
+        ToolCall,
+        Turn,
+        Usage,
+    )
+    from nanokimi_core.contracts.plugin import Check, Context, HasBackgroundWork, NoConfig, Progress
+    from nanokimi_core.contracts.transport import EditsDrafts, HasTraits, Inbox, ShowsTyping, Traits, Transport
+    from nanokimi_core.conversation.prompt import prompt_text
+    from nanokimi_core.errors import (
+        AgentError,
+        CommandError,
+        ConfigError,
+        Failure,
+        FolderInUse,
+        LoginNeeded,
+        NanoKimiError,
+        NotSent,
+        PluginError,
+        Undeliverable,
+    )
+    from nanokimi_core.files import private_folder, safe_name, write_private
+    from nanokimi_core.hookspecs import Spec, hookimpl
+    from nanokimi_core.messages import Attachment, Inbound, Outbound, Receipt
 
 __version__ = "0.1.0"
 
@@ -110,3 +120,92 @@ __all__ = [
     "safe_name",
     "write_private",
 ]
+
+_HOMES = {
+    "contracts.auth": (
+        "Auth",
+        "AuthStatus",
+        "Grant",
+        "ImportsLogin",
+        "LogsIn",
+        "Mount",
+        "Need",
+        "ShowCode",
+        "TakesKey",
+    ),
+    "contracts.backend": (
+        "AgentConfig",
+        "AgentEvent",
+        "AgentModel",
+        "AgentProvider",
+        "Backend",
+        "BuildsImage",
+        "Chat",
+        "HasRoom",
+        "ImageStatus",
+        "Inspectable",
+        "Session",
+        "Text",
+        "Thought",
+        "Timing",
+        "ToolCall",
+        "Turn",
+        "Usage",
+    ),
+    "contracts.plugin": (
+        "Check",
+        "Context",
+        "HasBackgroundWork",
+        "NoConfig",
+        "Progress",
+    ),
+    "contracts.transport": (
+        "EditsDrafts",
+        "HasTraits",
+        "Inbox",
+        "ShowsTyping",
+        "Traits",
+        "Transport",
+    ),
+    "conversation.prompt": ("prompt_text",),
+    "errors": (
+        "AgentError",
+        "CommandError",
+        "ConfigError",
+        "Failure",
+        "FolderInUse",
+        "LoginNeeded",
+        "NanoKimiError",
+        "NotSent",
+        "PluginError",
+        "Undeliverable",
+    ),
+    "files": (
+        "private_folder",
+        "safe_name",
+        "write_private",
+    ),
+    "hookspecs": (
+        "Spec",
+        "hookimpl",
+    ),
+    "messages": (
+        "Attachment",
+        "Inbound",
+        "Outbound",
+        "Receipt",
+    ),
+}
+
+if not TYPE_CHECKING:  # a type checker would take a module's __getattr__ for any name at all
+
+    def __getattr__(name: str) -> object:
+        for home, names in _HOMES.items():
+            if name in names:
+                value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
