@@ -11,14 +11,17 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic import BaseModel
 
 from nanokimi_core import (
     AgentError,
     AgentEvent,
     Attachment,
+    Context,
     Failure,
     NotSent,
     PluginError,
+    Spec,
     Text,
     Thought,
     Traits,
@@ -26,8 +29,20 @@ from nanokimi_core import (
     Undeliverable,
     prompt_text,
 )
+from nanokimi_core.config import Location, Settings
 from nanokimi_core.conversation import catalogue
-from testbed.fakes import Bench, DraftingTransport, MemoryTransport, ScriptedBackend, ScriptedSession, bench
+from nanokimi_core.plugins import PluginHost, installed
+from nanokimi_core.runtime import Assistant
+from testbed.fakes import (
+    Bench,
+    DraftingTransport,
+    MemoryTransport,
+    ScriptedBackend,
+    ScriptedSession,
+    bench,
+    plugin,
+    providing,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -490,3 +505,35 @@ def test_a_prompt_never_starts_with_what_a_person_typed() -> None:
         message = Inbound("1", "c", "/sender", "/goal do it", sender_name=name)
         assert prompt_text(Turn("t", (message,), context=(message,))).startswith("[")
         assert not any(line.startswith("/") for line in prompt_text(Turn("t", (message,))).splitlines())
+
+
+async def test_two_instances_of_one_plugin_have_names_tables_and_folders_of_their_own(tmp_path: Path) -> None:
+    made: list[Any] = []
+
+    class Table(BaseModel):
+        greeting: str = "none"
+
+    def create(config: Table, context: Context) -> MemoryTransport:
+        made.append((context.name, config.greeting, context.folder))
+        return MemoryTransport()
+
+    host = PluginHost([*installed(), plugin("net", providing(transports=[Spec("net", create, config=Table)]))])
+    toml = {
+        "transports": ["net", "work"],
+        "plugins": {"net": {"greeting": "hi"}, "work": {"use": "net", "greeting": "good day"}},
+        "chats": {"work:*": {}},
+    }
+    assistant = Assistant(Settings.model_validate(toml), Location(None, tmp_path / "data"), host)
+    assistant.prepare()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(assistant.run)
+        while len(made) < 2:
+            await anyio.sleep(0.001)
+        net, work = (assistant.instances[f"transport {name}"].value for name in ("net", "work"))
+        await work.say("hello")
+        assert await work.until_sent(1) == ["hello"]
+        await net.say("hello")
+        assistant.stop()
+    assert [entry[:2] for entry in made] == [("net", "hi"), ("work", "good day")]
+    assert made[0][2] != made[1][2]
+    assert net.sent == []

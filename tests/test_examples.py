@@ -65,7 +65,9 @@ def test_the_readmes_transport_is_about_fifteen_lines() -> None:
 @pytest.mark.parametrize("page", sorted([ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")]), ids=lambda p: p.name)
 def test_every_toml_in_the_docs_is_accepted(page: Path) -> None:
     for block in blocks(page.read_text(), "toml"):
-        Settings.model_validate(tomllib.loads(block))
+        values = tomllib.loads(block)
+        if "project" not in values:
+            Settings.model_validate(values)
 
 
 @pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")]), ids=lambda p: p.name)

@@ -10,7 +10,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from nanokimi_core import AgentError, Chat, Failure
+from nanokimi_core import AgentError, Chat, Failure, Session
+from nanokimi_core.conversation import sessions
 from nanokimi_core.conversation.accounts import Account
 from nanokimi_core.conversation.sessions import SessionPool
 from testbed.fakes import ScriptedBackend
@@ -50,7 +51,8 @@ async def held(cap: int, idle_timeout: float = 60) -> AsyncIterator[Held]:
     brain = ScriptedBackend()
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            pool = SessionPool(tasks, idle_timeout=idle_timeout, room=room, log=logging.getLogger("test"))
+            log = logging.getLogger("test")
+            pool = SessionPool(tasks, idle_timeout=idle_timeout, enter_timeout=0.2, room=room, log=log)
             yield Held(pool, brain)
             await pool.leave_all()
             tasks.cancel_scope.cancel()
@@ -129,3 +131,37 @@ async def test_many_chats_over_a_small_cap_all_get_their_turn() -> None:
                 tasks.start_soon(given.turn, f"c{number}")
         assert sum(event.startswith("enter") for event in given.brain.events) == 40
         assert given.brain.most_up <= 3
+
+
+async def test_an_agent_that_does_not_come_up_is_given_up_and_gives_its_place_back() -> None:
+    class Hanging(ScriptedBackend):
+        @asynccontextmanager
+        async def session(self, chat: Chat) -> AsyncIterator[Session]:
+            if chat.id == "a":
+                await anyio.sleep_forever()
+            async with super().session(chat) as session:
+                yield session
+
+    async with held(1) as given:
+        given.brain = Hanging()
+        with pytest.raises(AgentError, match="not up within"):
+            await given.turn("a")
+        await given.turn("b")
+        assert given.brain.events == ["enter b"]
+
+
+async def test_a_session_that_hangs_on_leaving_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clinging(ScriptedBackend):
+        @asynccontextmanager
+        async def session(self, chat: Chat) -> AsyncIterator[Session]:
+            async with super().session(chat) as session:
+                yield session
+                if chat.id == "a":
+                    await anyio.sleep_forever()
+
+    monkeypatch.setattr(sessions, "_LEAVING", 0.05)
+    async with held(1) as given:
+        given.brain = Clinging()
+        await given.turn("a")
+        await given.turn("b")
+        assert given.brain.events == ["enter a", "leave a", "enter b"]

@@ -82,7 +82,7 @@ class Delivery:
             except Undeliverable as error:
                 self._log.error("%s refused an answer for %s for good: %s", route.name, message.chat, error)
                 return False
-            except (Exception, SystemExit) as error:
+            except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin boundary
                 self._log.warning(
                     "%s could not send to %s (attempt %d of %d): %s: %s",
                     *(route.name, message.chat, attempt, _ATTEMPTS, type(error).__name__, error),

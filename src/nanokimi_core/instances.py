@@ -70,7 +70,7 @@ class Instance:
             return []
         try:
             return list(await look(self.config, self.context))
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin boundary
             return [Check(self.name, "failed", str(blame(self.provided.plugin, "to check itself", error)))]
 
     async def live(
@@ -107,7 +107,7 @@ class Instance:
                 value = await stack.enter_async_context(value)
         except NanoKimiError:
             raise
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # a plugin boundary
             raise blame(plugin, f'to make "{self.name}"', error) from error
         return value
 
@@ -118,7 +118,7 @@ class Instance:
             started = anyio.current_time()
             try:
                 await following
-            except (Exception, SystemExit) as error:
+            except (Exception, SystemExit) as error:  # a plugin boundary
                 fault = blame(self.provided.plugin, f'while "{self.name}" was running', error)
                 self.context.log.error("%s", fault, exc_info=error)
                 await self.context.tell("fault " + self.name, str(fault))

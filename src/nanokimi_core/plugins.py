@@ -179,7 +179,7 @@ def blame(plugin: Plugin, doing: str, error: BaseException) -> PluginError:
 def _import(plugin: Plugin) -> Any:
     try:
         return plugin.load()
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # a plugin boundary
         raise blame(plugin, "to load", error) from error
 
 
@@ -191,7 +191,7 @@ def _call(plugin: Plugin, hook: str, function: Callable[[], Any]) -> list[Spec[A
         )
     try:
         result = function()
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # a plugin boundary
         raise blame(plugin, f"in {hook}", error) from error
     if not isinstance(result, (list, tuple)) or not all(isinstance(item, Spec) for item in result):
         raise PluginError(

@@ -170,7 +170,14 @@ class Assistant:
 
     async def _serve(self, work: TaskGroup) -> None:
         limits = self.settings.limits
-        pool = SessionPool(work, idle_timeout=limits.idle_timeout.total_seconds(), room=self._room, log=log)
+        pool = SessionPool(
+            work,
+            idle_timeout=limits.idle_timeout.total_seconds(),
+            enter_timeout=limits.turn_silence.total_seconds(),
+            room=self._room,
+            log=log,
+        )
+        work.start_soon(self.owner.run)
         lanes = Lanes(work, max_turns=limits.max_turns, max_waiting=limits.max_waiting)
         router = Router(self.settings, lanes, Turns(pool, limits), self.delivery, self.owner, seat=self.chat, log=log)
         self.counters = router.counters

@@ -112,15 +112,15 @@ class Router:
             await self._failed(transport, message, sentence, f"{error.kind.value}: {cause}")
         except NanoKimiError as error:
             await self._failed(transport, message, catalogue.FAULT, str(error))
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin boundary
             self._log.exception("a turn of %s:%s failed in backend %s", transport, message.chat, rules.backend)
             cause = f"backend {rules.backend} has a fault: {type(error).__name__}: {error}"
             await self._failed(transport, message, catalogue.FAULT, cause)
 
     async def _failed(self, transport: str, message: Inbound, sentence: str, cause: str) -> None:
         self.counters.failed += 1
-        await self._owner.tell(f"failed {transport}:{message.chat}", f"{transport}:{message.chat}: {cause}")
         await self._say(transport, message, sentence)
+        await self._owner.tell(f"failed {transport}:{message.chat}", f"{transport}:{message.chat}: {cause}")
 
     async def _answer(self, transport: str, message: Inbound, rules: ChatRules) -> None:
         seat = self._seat(transport, message, rules)

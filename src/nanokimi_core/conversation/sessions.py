@@ -13,6 +13,9 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from nanokimi_core.contracts.backend import Backend, Chat, Session
 from nanokimi_core.conversation.accounts import Account
+from nanokimi_core.errors import AgentError, Failure
+
+_LEAVING = 20.0
 
 Place = tuple[str, str]  # backend's instance, sandbox
 
@@ -28,6 +31,7 @@ class _Warm:
     session: Session | None = None
     fingerprint: str | None = None
     leaving: bool = False
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     changed: anyio.Event = field(default_factory=anyio.Event)
     left: anyio.Event = field(default_factory=anyio.Event)
 
@@ -44,15 +48,23 @@ class SessionPool:
     Args:
         tasks: Where those tasks run.
         idle_timeout: Seconds that an unused session stays.
+        enter_timeout: Seconds in which an agent must be up.
         room: Says how many sandboxes may be up at once, for a backend's instance.
         log: For faults on leaving.
     """
 
     def __init__(
-        self, tasks: TaskGroup, *, idle_timeout: float, room: Callable[[str], Awaitable[int]], log: Logger
+        self,
+        tasks: TaskGroup,
+        *,
+        idle_timeout: float,
+        enter_timeout: float,
+        room: Callable[[str], Awaitable[int]],
+        log: Logger,
     ) -> None:
         self._tasks = tasks
         self._idle_timeout = idle_timeout
+        self._enter_timeout = enter_timeout
         self._room = room
         self._log = log
         self._warm: dict[str, _Warm] = {}
@@ -98,11 +110,14 @@ class SessionPool:
                 self._changed.notify_all()
 
     async def leave(self, chat: str) -> None:
-        """Leave a chat's session, if there is one, and wait until it is gone."""
+        """Leave a chat's session, if there is one, and wait until it is gone; one that hangs is cancelled."""
         warm = self._warm.get(chat)
         if warm is not None:
             warm.leaving = True
             warm.notify()
+            with anyio.move_on_after(_LEAVING):
+                await warm.left.wait()
+            warm.scope.cancel()
             await warm.left.wait()
 
     async def leave_all(self) -> None:
@@ -116,23 +131,25 @@ class SessionPool:
         await self._make_room(place)
         warm = _Warm(place, account, anyio.current_time())
         try:
-            session = await self._tasks.start(self._hold, chat, backend, warm, name=f"session {chat.id}")
-        except BaseException:
-            if not warm.left.is_set():
+            with anyio.move_on_after(self._enter_timeout):
+                session = await self._tasks.start(self._hold, chat, backend, warm, name=f"session {chat.id}")
+                return warm, session
+        finally:
+            if warm.session is None and not warm.left.is_set():
                 await self._gone(chat.id, warm)
-            raise
-        return warm, session
+        raise AgentError(Failure.SILENT, f"the agent was not up within {self._enter_timeout:g} s")
 
     async def _hold(
         self, chat: Chat, backend: Backend, warm: _Warm, *, task_status: TaskStatus[Session] = anyio.TASK_STATUS_IGNORED
     ) -> None:
         try:
-            async with backend.session(chat) as session:
-                warm.session, warm.fingerprint = session, warm.account.fingerprint
-                self._warm[chat.id] = warm
-                task_status.started(session)
-                await self._until_unused(warm)
-        except (Exception, SystemExit) as error:
+            with warm.scope:
+                async with backend.session(chat) as session:
+                    warm.session, warm.fingerprint = session, warm.account.fingerprint
+                    self._warm[chat.id] = warm
+                    task_status.started(session)
+                    await self._until_unused(warm)
+        except (Exception, SystemExit) as error:  # a plugin boundary
             if warm.session is not None:
                 self._log.exception("backend %s failed to leave the session of %s", warm.place[0], chat.id)
             elif isinstance(error, SystemExit):

@@ -66,7 +66,7 @@ class Showing:
     async def _typing(self, transport: ShowsTyping, *, on: bool) -> bool:
         try:
             await transport.typing(self._message.chat, on)
-        except Exception:
+        except Exception:  # noqa: BLE001  # a plugin boundary
             self._log.warning("typing could not be shown in %s", self._message.chat, exc_info=True)
             return False
         return True
@@ -78,7 +78,7 @@ class Showing:
             draft = Outbound(key=self._key, chat=self._message.chat, text=self._text, thread=self._message.thread)
             try:
                 await transport.draft(draft)
-            except Exception:
+            except Exception:  # noqa: BLE001  # a plugin boundary
                 self._log.warning("a draft could not be shown in %s", self._message.chat, exc_info=True)
                 return
             await anyio.sleep(traits_of(transport).draft_interval)
