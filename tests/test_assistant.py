@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -14,11 +13,9 @@ import pytest
 from pydantic import BaseModel
 
 from nanokimi_core import (
-    AgentError,
     AgentEvent,
     Attachment,
     Context,
-    Failure,
     NotSent,
     PluginError,
     Spec,
@@ -34,7 +31,6 @@ from nanokimi_core.conversation import catalogue
 from nanokimi_core.plugins import PluginHost, installed
 from nanokimi_core.runtime import Assistant
 from testbed.fakes import (
-    Bench,
     DraftingTransport,
     MemoryTransport,
     ScriptedBackend,
@@ -42,6 +38,8 @@ from testbed.fakes import (
     bench,
     plugin,
     providing,
+    slow,
+    until_prompted,
 )
 
 pytestmark = pytest.mark.anyio
@@ -50,34 +48,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-async def slow(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
-    """Say something, then wait to be cancelled."""
-    yield Text("I am thinking")
-    await session.cancelled.wait()
-
-
-async def mute(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
-    yield Thought("nothing comes to my mind")
-
-
-def failing(*errors: BaseException) -> ScriptedBackend:
-    """A backend whose next turns raise these, and then answer."""
-    left = list(errors)
-
-    async def answer(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
-        if left:
-            raise left.pop(0)
-        yield Text("fine")
-
-    return ScriptedBackend(answer)
-
-
-async def until_prompted(given: Bench, count: int) -> None:
-    with anyio.fail_after(5):
-        while len(given.brain.prompts) < count:
-            await anyio.sleep(0.001)
 
 
 async def test_a_message_is_answered_in_its_chat(tmp_path: Path) -> None:
@@ -186,139 +156,6 @@ async def test_stop_before_the_first_word_says_stopped(tmp_path: Path) -> None:
         await until_prompted(given, 1)
         await given.net.say("/stop")
         assert await given.net.until_sent(1) == [catalogue.STOPPED]
-
-
-@pytest.mark.parametrize("kind", [kind for kind in Failure if kind is not Failure.CREDENTIALS])
-async def test_each_failure_has_a_sentence_for_the_chat_and_its_cause_for_the_owner(
-    tmp_path: Path, kind: Failure, caplog: pytest.LogCaptureFixture
-) -> None:
-    error = AgentError(kind, "the cause", remedy="the remedy", retry_after=timedelta(seconds=7))
-    async with bench(tmp_path, brain=failing(error)).running() as given:
-        await given.net.say("hello")
-        (said,) = await given.net.until_sent(1)
-    assert said == catalogue.failure(kind, retry_after=timedelta(seconds=7))
-    assert "cause" not in said
-    assert f"net:desk: {kind.value}: the cause; the remedy" in caplog.text
-    assert "Traceback" not in caplog.text
-
-
-async def test_a_rate_limit_says_how_long(tmp_path: Path) -> None:
-    assert "in 7 seconds" in catalogue.failure(Failure.RATE_LIMIT, retry_after=timedelta(seconds=7))
-    assert "in 5 minutes" in catalogue.failure(Failure.RATE_LIMIT, retry_after=timedelta(minutes=5))
-    assert "in a while" in catalogue.failure(Failure.RATE_LIMIT)
-
-
-async def test_rejected_credentials_are_tried_once_more_with_a_new_grant(tmp_path: Path) -> None:
-    brain = failing(AgentError(Failure.CREDENTIALS, "401"))
-    brain.needs_grant = True
-    async with bench(tmp_path, brain=brain).running() as given:
-        await given.net.say("hello")
-        assert await given.net.until_sent(1) == ["fine"]
-        assert given.brain.events == ["enter net:desk", "leave net:desk", "enter net:desk"]
-        assert given.purse.grants == 2
-
-
-async def test_credentials_that_are_rejected_twice_are_a_failure(tmp_path: Path) -> None:
-    errors = [AgentError(Failure.CREDENTIALS, "401") for _ in range(3)]
-    async with bench(tmp_path, brain=failing(*errors)).running() as given:
-        await given.net.say("hello")
-        assert await given.net.until_sent(1) == [catalogue.failure(Failure.CREDENTIALS)]
-        assert len(given.brain.prompts) == 2
-
-
-async def test_credentials_that_fail_after_words_were_shown_are_not_asked_twice(tmp_path: Path) -> None:
-    async def answer(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
-        yield Text("half an ans")
-        raise AgentError(Failure.CREDENTIALS, "401")
-
-    async with bench(tmp_path, brain=ScriptedBackend(answer)).running() as given:
-        await given.net.say("hello")
-        await given.net.until_sent(1)
-        assert len(given.brain.prompts) == 1
-
-
-async def test_without_a_login_the_owner_reads_what_to_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    given = bench(tmp_path, brain=ScriptedBackend(needs_grant=True))
-    given.purse.key = None
-    async with given.running():
-        await given.net.say("hello")
-        assert await given.net.until_sent(1) == [catalogue.failure(Failure.CREDENTIALS)]
-    assert "purse: log in with: nanokimi auth set-key" in caplog.text
-
-
-async def test_an_agent_without_a_word_is_a_failure(tmp_path: Path) -> None:
-    async with bench(tmp_path, brain=ScriptedBackend(mute)).running() as given:
-        await given.net.say("hello")
-        assert await given.net.until_sent(1) == [catalogue.failure(Failure.NO_ANSWER)]
-
-
-@pytest.mark.parametrize(
-    ("limits", "kind"), [({"turn_silence": 0.05}, Failure.SILENT), ({"turn_time": 0.05}, Failure.TOO_LONG)]
-)
-async def test_an_agent_that_hangs_is_given_up_and_its_session_left(
-    tmp_path: Path, limits: dict[str, Any], kind: Failure
-) -> None:
-    async with bench(tmp_path, {"limits": limits}, brain=ScriptedBackend(slow)).running() as given:
-        await given.net.say("hello")
-        assert await given.net.until_sent(1) == [catalogue.failure(kind)]
-        assert given.brain.events == ["enter net:desk", "leave net:desk"]
-
-
-@pytest.mark.parametrize("fault", [ValueError("boom"), SystemExit(3), KeyError("x")])
-@pytest.mark.parametrize("where", ["prompt", "enter"])
-async def test_a_backends_fault_is_its_own(
-    tmp_path: Path, fault: BaseException, where: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    brain = failing(fault) if where == "prompt" else ScriptedBackend(fail_to_enter=[fault])
-    async with bench(tmp_path, brain=brain).running() as given:
-        await given.net.say("hello")
-        await given.net.say("again")
-        said = await given.net.until_sent(2)
-    assert said[0] == catalogue.FAULT
-    assert said[1] in ("fine", "1: again")
-    assert "backend brain has a fault" in caplog.text
-
-
-async def test_a_new_account_restarts_the_session_before_the_next_turn(tmp_path: Path) -> None:
-    async with bench(tmp_path, brain=ScriptedBackend(needs_grant=True)).running() as given:
-        await given.net.say("a")
-        await given.net.until_sent(1)
-        given.purse.key = "sk-another-key-zz"
-        await given.net.say("b")
-        assert await given.net.until_sent(2) == ["1: a", "2: b"]
-        assert given.brain.events == ["enter net:desk", "leave net:desk", "enter net:desk"]
-
-
-async def test_the_same_account_keeps_the_session(tmp_path: Path) -> None:
-    async with bench(tmp_path, brain=ScriptedBackend(needs_grant=True)).running() as given:
-        await given.net.say("a")
-        await given.net.say("b")
-        await given.net.until_sent(2)
-        assert given.brain.events == ["enter net:desk"]
-
-
-async def test_secrets_of_a_grant_are_in_no_log_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from nanokimi_core import logs
-
-    async def leaky(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
-        assert session.grant is not None
-        assert session.grant.api_key is not None
-        yield Thought("hm")
-        raise ValueError("key " + session.grant.api_key.get_secret_value())
-
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    logs.set_up()
-    try:
-        async with bench(tmp_path, brain=ScriptedBackend(leaky, needs_grant=True)).running() as given:
-            await given.net.say("a")
-            await given.net.until_sent(1)
-    finally:
-        root.handlers[:] = before
-        root.setLevel(level)
-    shown = capsys.readouterr().err
-    assert "ValueError: key" in shown
-    assert "sk-canary-in-the-tests" not in shown
 
 
 async def test_chats_are_answered_side_by_side_and_each_in_order(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from logging import getLogger
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
 from nanokimi_core.config import ChatRules, Location, Settings
 from nanokimi_core.contracts.backend import Chat, HasRoom
@@ -22,7 +22,6 @@ from nanokimi_core.conversation.router import Counters, Router
 from nanokimi_core.conversation.sessions import SessionPool
 from nanokimi_core.conversation.turns import Seat, Turns
 from nanokimi_core.delivery import Delivery
-from nanokimi_core.errors import NanoKimiError
 from nanokimi_core.folder import DataFolder
 from nanokimi_core.instances import Instance, make
 from nanokimi_core.logs import keep_secret
@@ -38,16 +37,16 @@ log = getLogger("nanokimi")
 class _Intake:
     """The ``Inbox`` of one transport."""
 
-    def __init__(self, name: str, router: Router) -> None:
+    def __init__(self, name: str, router: Router, closed: anyio.Event) -> None:
         self.name = name
         self._router = router
-        self.open = True
+        self._closed = closed
 
     def ready(self) -> None:
         log.info("%s is connected", self.name)
 
     async def deliver(self, message: Inbound) -> None:
-        if self.open:
+        if not self._closed.is_set():
             await self._router.receive(self.name, message)
 
     def sent(self, key: str, network_id: str) -> None:
@@ -113,7 +112,7 @@ class Assistant:
         Raises:
             PluginError: A plugin can't be started.
         """
-        async with _flat_errors(), anyio.create_task_group() as plugins:
+        async with flat_errors(), anyio.create_task_group() as plugins:
             for kind in ("auth", "backend"):
                 await self._start(plugins, kind, _background)
             async with anyio.create_task_group() as work:
@@ -124,7 +123,7 @@ class Assistant:
     @asynccontextmanager
     async def without_transports(self) -> AsyncIterator[Assistant]:
         """Start the accounts and backends only, without their background work, for commands."""
-        async with _flat_errors(), anyio.create_task_group() as plugins:
+        async with flat_errors(), anyio.create_task_group() as plugins:
             for kind in ("auth", "backend"):
                 await self._start(plugins, kind, None)
             try:
@@ -182,10 +181,8 @@ class Assistant:
         router = Router(self.settings, lanes, Turns(pool, limits), self.delivery, self.owner, seat=self.chat, log=log)
         self.counters = router.counters
         async with anyio.create_task_group() as transports:
-            intakes = await self._open(transports, router, lanes)
+            await self._open(transports, router, lanes)
             await self._stopping.wait()
-            for intake in intakes:
-                intake.open = False
             await self._wind_up(lanes, pool)
             transports.cancel_scope.cancel()
 
@@ -198,14 +195,13 @@ class Assistant:
         with anyio.move_on_after(wait):
             await pool.leave_all()
 
-    async def _open(self, tasks: TaskGroup, router: Router, lanes: Lanes) -> list[_Intake]:
+    async def _open(self, tasks: TaskGroup, router: Router, lanes: Lanes) -> None:
         transports = self._of("transport")
         self._receiving = len(transports)
-        intakes = [_Intake(transport.name, router) for transport in transports]
-        for transport, intake in zip(transports, intakes, strict=True):
+        for transport in transports:
+            intake = _Intake(transport.name, router, self._stopping)
             work = partial(self._receive, intake, lanes)
             await tasks.start(transport.live, work, name=f"transport {transport.name}")
-        return intakes
 
     def _receive(self, intake: _Intake, lanes: Lanes, transport: Any) -> Awaitable[None]:
         self.delivery.add(intake.name, transport)
@@ -226,25 +222,41 @@ def _background(value: Any) -> Awaitable[None] | None:
 
 
 @asynccontextmanager
-async def _flat_errors() -> AsyncIterator[None]:
-    """Take a single error of the project out of the groups that task groups wrap around it."""
+async def flat_errors() -> AsyncIterator[None]:
+    """Take a single error out of the groups that task groups wrap around it."""
     try:
         yield
     except BaseExceptionGroup as group:
         error: BaseException = group
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
-        if isinstance(error, NanoKimiError):
-            raise error from None
+        if isinstance(error, Exception) and not isinstance(error, ExceptionGroup):
+            raise error from error.__cause__
         raise
 
 
-async def stop_on_signals(assistant: Assistant) -> None:
-    """Stop the assistant at the first SIGTERM or SIGINT, and the process at once at the second."""
+async def stop_on_signals(
+    assistant: Assistant,
+    heard: Callable[[signal.Signals], None] | None = None,
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Stop the assistant at the first SIGTERM or SIGINT, and the process at once at the second.
+
+    Args:
+        assistant: To be stopped.
+        heard: Told of the first signal.
+        task_status: Started when signals are listened for.
+    """
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        first: signal.Signals | None = None
         async for number in signals:
-            if assistant.stopping:
+            if first is not None:
                 signal.signal(number, signal.SIG_DFL)
                 signal.raise_signal(number)
-            log.info("%s: stopping", signal.Signals(number).name)
+            first = signal.Signals(number)
+            log.info("%s: stopping", first.name)
+            if heard is not None:
+                heard(first)
             assistant.stop()

@@ -27,6 +27,7 @@ from nanokimi_core import (
     Session,
     Spec,
     Text,
+    Thought,
     Turn,
     hookimpl,
 )
@@ -174,6 +175,28 @@ class ScriptedAuth:
         return AuthStatus("ok" if self.key else "login_needed")
 
 
+async def slow(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+    """Say something, then wait to be cancelled."""
+    yield Text("I am thinking")
+    await session.cancelled.wait()
+
+
+async def mute(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+    yield Thought("nothing comes to my mind")
+
+
+def failing(*errors: BaseException) -> ScriptedBackend:
+    """A backend whose next turns raise these, and then answer."""
+    left = list(errors)
+
+    async def answer(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        if left:
+            raise left.pop(0)
+        yield Text("fine")
+
+    return ScriptedBackend(answer)
+
+
 def plugin(name: str, module: object, distribution: str | None = None) -> Plugin:
     """Make an installed plugin out of a module or any object with hooks."""
     return Plugin(name, distribution or f"dist-{name}", "1.0", lambda: module)
@@ -230,3 +253,9 @@ def bench(
     assistant = Assistant(settings, Location(None, folder / "data"), host)
     assistant.prepare()
     return Bench(assistant, net, brain, purse)
+
+
+async def until_prompted(given: Bench, count: int) -> None:
+    with anyio.fail_after(5):
+        while len(given.brain.prompts) < count:
+            await anyio.sleep(0.001)
