@@ -1,0 +1,183 @@
+"""The backend: sandboxes with Kimi agents in Docker containers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+
+import anyio
+from anyio.abc import TaskGroup
+
+from nanokimi_backend_kimi_docker import container as containers
+from nanokimi_backend_kimi_docker import inspection
+from nanokimi_backend_kimi_docker.agents import AGENTS
+from nanokimi_backend_kimi_docker.config import KimiDockerConfig
+from nanokimi_backend_kimi_docker.container import Labels
+from nanokimi_backend_kimi_docker.conversations import Conversations
+from nanokimi_backend_kimi_docker.engine import Engine
+from nanokimi_backend_kimi_docker.image import build
+from nanokimi_backend_kimi_docker.sandbox import Sandbox, Workshop
+from nanokimi_backend_kimi_docker.session import ChatSession
+from nanokimi_core import (
+    AgentConfig,
+    AgentError,
+    Chat,
+    Context,
+    ImageStatus,
+    Progress,
+    Session,
+    Text,
+    Timing,
+)
+
+_FIRST_WAIT = 1.0
+_LONGEST_WAIT = 60.0
+
+
+class KimiDocker:
+    """Agents in containers. Entered by the core; its tasks end when it is left.
+
+    Args:
+        config: The toml's table.
+        context: What the core gives.
+    """
+
+    def __init__(self, config: KimiDockerConfig, context: Context) -> None:
+        self._config = config
+        self._context = context
+        self._engine = Engine()
+        self._workshop = Workshop(
+            engine=self._engine,
+            agent=AGENTS[config.agent],
+            config=config,
+            image=build.image_name(config),
+            context=context,
+            labels=Labels(context.installation, secrets.token_hex(8), context.name),
+        )
+        self._conversations = Conversations(context.folder / "conversations")
+        self._sandboxes: dict[str, Sandbox] = {}
+        self._sessions: dict[str, ChatSession] = {}
+        self._stack = AsyncExitStack()
+        self._tasks: TaskGroup | None = None
+
+    async def __aenter__(self) -> KimiDocker:
+        self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as closing:
+                for sandbox in self._sandboxes.values():
+                    closing.start_soon(sandbox.close)
+        if self._tasks is not None:
+            self._tasks.cancel_scope.cancel()
+        await self._stack.aclose()
+        self._engine.close()
+
+    # ----------------------------------------------------------------- conversations
+    @asynccontextmanager
+    async def session(self, chat: Chat) -> AsyncIterator[Session]:
+        """Give a chat's session. The agent is up when it is entered; the last one to leave a sandbox ends it.
+
+        Raises:
+            AgentError: The agent can't be brought up.
+            LoginNeeded: The chat's account has no valid credentials.
+        """
+        tasks = self._running()
+        sandbox = self._sandboxes.setdefault(chat.sandbox, Sandbox(self._workshop))
+        sandbox.users += 1
+        session = ChatSession(chat, self._workshop, sandbox, self._conversations, tasks)
+        try:
+            await session.open()
+            self._sessions[chat.id] = session
+            yield session
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._leave(chat, session, sandbox)
+
+    async def forget(self, chat: Chat) -> None:
+        """Let the chat's next turn start a fresh conversation; its files stay."""
+        for agent in AGENTS:
+            self._conversations.drop(chat.id, agent)
+        if (session := self._sessions.get(chat.id)) is not None:
+            session.forget()
+
+    async def run(self) -> None:
+        """Remove the containers that a killed process has left behind."""
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                await self._remove_orphans()
+                break
+            except AgentError as error:
+                self._context.log.warning("containers of a killed process can't be looked for yet: %s", error)
+            await anyio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+        await anyio.sleep_forever()
+
+    # ----------------------------------------------------------------- the image
+    async def image_status(self) -> ImageStatus:
+        """Look for the image.
+
+        Raises:
+            AgentError: The engine can't be asked.
+        """
+        return await build.image_status(self._engine, self._config)
+
+    def build_image(self, *, fresh: bool = False) -> AsyncIterator[Progress]:
+        """Build the image, ``fresh`` without the engine's cache.
+
+        Raises:
+            AgentError: The build failed.
+        """
+        return build.build_image(self._config, fresh=fresh)
+
+    # ----------------------------------------------------------------- looking inside
+    async def agent_config(self, chat: Chat) -> AgentConfig:
+        """Read the config that the agent sees, from inside a container like the chat's own.
+
+        Raises:
+            AgentError: None can be brought up.
+            LoginNeeded: The chat's account has no valid credentials.
+        """
+        return await inspection.see_config(self._workshop, chat)
+
+    def probe(self, chat: Chat, text: str) -> AsyncIterator[Timing | Text]:
+        """Ask the agent something in a conversation of its own, and time each stage.
+
+        Raises:
+            AgentError: It can't be brought up, or the turn failed.
+            LoginNeeded: The chat's account has no valid credentials.
+        """
+        return inspection.probe(self._workshop, self._running(), chat, text)
+
+    async def logs(self, chat: Chat, *, lines: int) -> str:
+        """Give the last lines of what the chat's agent and its container have logged."""
+        known = self._conversations.get(chat.id, self._config.agent)
+        session = known.session if known else None
+        return await anyio.to_thread.run_sync(lambda: inspection.read_logs(self._workshop, chat, session, lines=lines))
+
+    def _running(self) -> TaskGroup:
+        if self._tasks is None:
+            raise RuntimeError("the backend has not been entered")
+        return self._tasks
+
+    async def _remove_orphans(self) -> None:
+        for container in await containers.orphans(self._engine, self._workshop.labels):
+            await containers.remove(self._engine, container)
+            self._context.log.info("removed the container %s of a killed process", container[:12])
+
+    async def _leave(self, chat: Chat, session: ChatSession, sandbox: Sandbox) -> None:
+        if self._sessions.get(chat.id) is session:
+            del self._sessions[chat.id]
+        sandbox.users -= 1
+        if sandbox.users:
+            await session.leave()
+            return
+        await sandbox.close()
+        if not sandbox.users and self._sandboxes.get(chat.sandbox) is sandbox:
+            del self._sandboxes[chat.sandbox]

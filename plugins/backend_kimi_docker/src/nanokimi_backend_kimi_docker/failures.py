@@ -1,0 +1,168 @@
+"""Why a turn failed, from what an agent lets slip: most failed turns look like success over ACP."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from nanokimi_backend_kimi_docker.config import format_size
+from nanokimi_backend_kimi_docker.container import Exit
+from nanokimi_core import AgentError, Failure
+
+_LONGEST = 400
+_MOST_RECORD = 3000
+_STATUS = re.compile(r"(?:error code: |status(?: code)? |^|: )(4\d\d|5\d\d)\b", re.IGNORECASE)
+_FIELD = r'"%s"\s*:\s*"((?:[^"\\]|\\.)*)'
+
+_LOGIN = "log in again (nanokimi auth status says how) or set another key"
+_QUOTA = "wait until the account's quota is renewed, or change its plan; another account: auth in nanokimi.toml"
+_AWAY = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class TurnEnd:
+    """What an agent's hook said at the end of a turn.
+
+    Attributes:
+        session: ACP's name of the session.
+        failed: Whether the turn failed.
+        kind: The agent's word for the error.
+        message: The error, as the agent says it.
+    """
+
+    session: str
+    failed: bool
+    kind: str = ""
+    message: str = ""
+
+
+def hook_command(mark: str) -> str:
+    """Give the shell command that sends a hook's record out of the container.
+
+    It goes to the standard error of the container's first process, as one line that begins with ``mark``: it arrives
+    over the attached stream a few milliseconds later, and the agent's own output can't be mistaken for it.
+    """
+    return f"printf '\\n{mark} %s\\n' \"$(head -c {_MOST_RECORD})\" >/proc/1/fd/2"
+
+
+def parse_record(text: str) -> TurnEnd | None:
+    """Read a hook's record; a long one has lost its end."""
+    try:
+        record = json.loads(text)
+    except ValueError:
+        record = {name: _field(text, name) for name in ("hook_event_name", "session_id", "error_type", "error_message")}
+    if not isinstance(record, dict) or record.get("hook_event_name") not in ("Stop", "StopFailure"):
+        return None
+    return TurnEnd(
+        session=str(record.get("session_id", "")),
+        failed=record["hook_event_name"] == "StopFailure",
+        kind=str(record.get("error_type", "")),
+        message=str(record.get("error_message", "")),
+    )
+
+
+def _field(text: str, name: str) -> str:
+    match = re.search(_FIELD % name, text)
+    return match[1] if match else ""
+
+
+def from_agent(kind: str, message: str, *, model: str = "", retry_after: timedelta | None = None) -> AgentError:
+    """Name the failure behind an agent's error.
+
+    Args:
+        kind: The agent's word for it.
+        message: What it says.
+        model: The server's name of the model that was asked for.
+        retry_after: How long the server wants to be left alone, where that is known.
+    """
+    detail = f"{kind}: {message}" if kind and kind not in message else message
+    detail = " ".join(detail.split())[:_LONGEST]
+    status = _STATUS.search(message)
+    code = int(status[1]) if status else None
+    for applies, failure, remedy in _RULES:
+        if applies(code, kind.lower(), message.lower()):
+            wait = retry_after or (_AWAY if failure is Failure.RATE_LIMIT else None)
+            return AgentError(failure, detail, remedy=remedy.format(model=model), retry_after=wait)
+    return AgentError(Failure.NO_ANSWER, detail or "the agent ended the turn without an answer and without a reason")
+
+
+def _quota(code: int | None, kind: str, message: str) -> bool:
+    signs = ("access_terminated", "exceeded_current_quota", "usage limit", "billing", "insufficient balance", "quota")
+    return code == 402 or "quota" in kind or (code in (403, 429) and any(sign in message for sign in signs))
+
+
+def _credentials(code: int | None, kind: str, message: str) -> bool:
+    signs = ("oauth", "authentication required", "not logged in", "login", "invalid_grant", "unauthorized")
+    return code in (401, 403) or any(sign in kind or sign in message for sign in signs)
+
+
+def _model(code: int | None, kind: str, message: str) -> bool:
+    return code == 404 or "llm is not set" in message or "no model configured" in message or "llmnotset" in kind
+
+
+def _too_many(code: int | None, kind: str, message: str) -> bool:
+    return code == 429 or "ratelimit" in kind or "rate_limit" in kind
+
+
+def _steps(code: int | None, kind: str, message: str) -> bool:
+    return "maxsteps" in kind or "max steps" in message or "maxsteps" in message
+
+
+def _away(code: int | None, kind: str, message: str) -> bool:
+    signs = (
+        "connection error",
+        "connect error",
+        "econnrefused",
+        "enotfound",
+        "fetch failed",
+        "timed out",
+        "overloaded",
+    )
+    lost = "connection" in kind or "timeout" in kind or "overloaded" in kind
+    return code in (502, 503, 504, 529) or (code is None and (lost or any(sign in message for sign in signs)))
+
+
+_Rule = Callable[[int | None, str, str], bool]
+_RULES: tuple[tuple[_Rule, Failure, str], ...] = (
+    (_steps, Failure.TOO_LONG, "if that is not enough, raise max_steps in [plugins.kimi_docker]"),
+    (_quota, Failure.QUOTA, _QUOTA),
+    (_model, Failure.MODEL, 'choose a model that the account has; "{model}" was asked for'),
+    (_too_many, Failure.RATE_LIMIT, "nothing; it is tried again by itself"),
+    (_away, Failure.RATE_LIMIT, "nothing; the model's server is away or overloaded, and it is tried again by itself"),
+    (_credentials, Failure.CREDENTIALS, _LOGIN),
+)
+
+
+def from_exit(left: Exit, *, limit: int, last_words: str) -> AgentError:
+    """Name the failure behind a container that has ended.
+
+    Args:
+        left: How it stands.
+        limit: Its memory, in bytes.
+        last_words: The end of its standard error.
+    """
+    remedy = "raise memory in [plugins.kimi_docker]"
+    if left.out_of_memory:
+        return AgentError(
+            Failure.OUT_OF_MEMORY,
+            f"the container was killed at its memory limit of {format_size(limit)}",
+            remedy=remedy,
+        )
+    if "heap out of memory" in last_words:
+        return AgentError(
+            Failure.OUT_OF_MEMORY,
+            f"the agent ran out of memory within its limit of {format_size(limit)}",
+            remedy=remedy,
+        )
+    how = "its container is gone" if left.gone else f"exit code {left.code}"
+    if left.running:
+        how = "the connection to its container was lost"
+    said = f"; it last said: {last_words[-_LONGEST:]}" if last_words else ""
+    return AgentError(
+        Failure.CRASHED,
+        f"the agent ended in mid-turn ({left.error or how}){said}",
+        remedy="look at: nanokimi debug logs",
+    )

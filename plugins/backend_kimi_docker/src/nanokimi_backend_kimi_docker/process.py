@@ -1,0 +1,243 @@
+"""A container with one agent in it that speaks ACP: from its start to its end."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from logging import LoggerAdapter
+from typing import Any, TypeVar
+
+import acp
+import anyio
+from acp import schema
+
+from nanokimi_backend_kimi_docker import container as containers
+from nanokimi_backend_kimi_docker import failures
+from nanokimi_backend_kimi_docker.acp_client import Client, connect
+from nanokimi_backend_kimi_docker.agent_log import AgentLog
+from nanokimi_backend_kimi_docker.agents import AcpAgent
+from nanokimi_backend_kimi_docker.agents.base import WORKSPACE
+from nanokimi_backend_kimi_docker.attach import AgentStream, attach
+from nanokimi_backend_kimi_docker.container import Plan
+from nanokimi_backend_kimi_docker.engine import Engine
+from nanokimi_backend_kimi_docker.records import Records
+from nanokimi_core import AgentError, Failure
+
+T = TypeVar("T")
+
+_PATIENCE = 90.0
+_END_SECONDS = 2.0
+_LOOK_SECONDS = 3.0
+_LOOK_EVERY = 0.05
+_CLIENT = schema.Implementation(name="nanokimi", version="0.1.0")
+
+Stage = Callable[[str], None]
+
+
+def new_mark() -> str:
+    """Give what begins a hook's record in one container; no agent says it by chance."""
+    return f"nanokimi-hook-{secrets.token_hex(8)}"
+
+
+class AgentProcess:
+    """An agent that is up.
+
+    Attributes:
+        container: The engine's id of its container.
+        client: Hears it.
+        records: What its hooks say.
+        identity: Of what it was started with; another grant or other instructions need another process.
+        can: What it said that it can do.
+        version: What it said it is.
+    """
+
+    def __init__(
+        self, engine: Engine, agent: AcpAgent, plan: Plan, identity: str, *, mark: str, log: AgentLog, trace: Any
+    ) -> None:
+        self.agent = agent
+        self.identity = identity
+        self.client = Client()
+        self.records = Records(mark)
+        self.container = ""
+        self.can = schema.AgentCapabilities()
+        self.version = ""
+        self._engine = engine
+        self._plan = plan
+        self._log = log
+        self._trace: LoggerAdapter[Any] = trace
+        self._stream: AgentStream | None = None
+        self._connection: acp.ClientSideConnection | None = None
+        self._closed = False
+
+    async def start(self, stage: Stage = lambda _: None) -> None:
+        """Make and start the container, and shake hands with the agent in it.
+
+        Raises:
+            AgentError: It can't be brought up. Nothing is left of it then.
+        """
+        try:
+            self.container = await containers.create(self._engine, self._plan)
+            stage("create")
+            self._stream = AgentStream(
+                await attach(self._engine, self.container), on_stderr=self._on_stderr, log=self._trace
+            )
+            self._connection = connect(self.client, self._stream)
+            await containers.start(self._engine, self.container)
+            stage("start")
+            await self._initialize()
+            stage("initialize")
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.close()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be asked."""
+        return not self._closed and self._stream is not None and not self._stream.ended.is_set()
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether images can be part of a prompt."""
+        return bool(self.can.prompt_capabilities and self.can.prompt_capabilities.image)
+
+    @property
+    def connection(self) -> acp.ClientSideConnection:
+        """ACP's agent.
+
+        Raises:
+            ConnectionError: It has ended.
+        """
+        if self._connection is None or self._closed:
+            raise ConnectionError("the agent has ended")
+        return self._connection
+
+    async def ask(self, request: Callable[[acp.ClientSideConnection], Awaitable[T]], doing: str) -> T:
+        """Ask the agent for something that must not take long.
+
+        Raises:
+            AgentError: It has ended, or doesn't answer.
+            RequestError: It refuses.
+        """
+        try:
+            with anyio.fail_after(_PATIENCE):
+                return await request(self.connection)
+        except TimeoutError as error:
+            raise AgentError(
+                Failure.CRASHED,
+                f"{self.agent.name} did not {doing} within {_PATIENCE:g} s",
+                remedy="look at: nanokimi debug logs",
+            ) from error
+        except ConnectionError as error:
+            raise await self.failure() from error
+
+    async def failure(self) -> AgentError:
+        """Say why the agent has ended."""
+        if self._stream is not None and self._stream.fault:
+            return AgentError(Failure.CRASHED, self._stream.fault, remedy="look at: nanokimi debug logs")
+        try:
+            left = await containers.look(self._engine, self.container)
+            with anyio.move_on_after(_LOOK_SECONDS):
+                while left.running:
+                    await anyio.sleep(_LOOK_EVERY)
+                    left = await containers.look(self._engine, self.container)
+        except AgentError as error:
+            return error
+        return failures.from_exit(left, limit=self._plan.limits.memory, last_words=self._log.last_words)
+
+    async def execute(self, *command: str) -> bytes:
+        """Run a command in the container and give its standard output.
+
+        Raises:
+            AgentError: The engine can't.
+        """
+
+        def work(client: Any) -> bytes:
+            made = client.exec_create(self.container, list(command), stdout=True, stderr=False)
+            return bytes(client.exec_start(made["Id"]))
+
+        return await self._engine.call(work, "run a command in the agent's container")
+
+    async def kill(self) -> None:
+        """End it at once, whatever it does."""
+        with suppress(AgentError):
+            await containers.remove(self._engine, self.container)
+
+    async def close(self) -> None:
+        """End it, giving it a moment to do so by itself, and remove its container."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._stream is not None and not self._stream.ended.is_set():
+            await self._stream.end_input()
+            with anyio.move_on_after(_END_SECONDS):
+                await self._stream.ended.wait()
+        if self.container:
+            try:
+                await containers.remove(self._engine, self.container)
+            except AgentError as error:
+                self._trace.warning("container %s is left behind: %s", self.container[:12], error)
+        if self._connection is not None:
+            await self._connection.close()
+        elif self._stream is not None:
+            await self._stream.close()
+        self._log.close()
+
+    async def _initialize(self) -> None:
+        answer = await self.ask(
+            lambda agent: agent.initialize(
+                acp.PROTOCOL_VERSION, client_capabilities=schema.ClientCapabilities(), client_info=_CLIENT
+            ),
+            "start",
+        )
+        self.version = answer.agent_info.version if answer.agent_info is not None else ""
+        self.can = answer.agent_capabilities or schema.AgentCapabilities()
+        self.agent.check_version(self.version)
+
+    def _on_stderr(self, line: str) -> None:
+        if not self.records.take(line):
+            self._log.write(line)
+
+
+async def open_conversation(process: AgentProcess, known: str | None) -> tuple[str, bool]:
+    """Go on with a session that the agent knows, or begin one.
+
+    Args:
+        process: The agent.
+        known: ACP's name of the session.
+
+    Returns:
+        ACP's name of the session that is open now, and whether it is the one that was known.
+
+    Raises:
+        AgentError: It can't be opened.
+    """
+    try:
+        if known is not None and await _resume(process, known):
+            return known, True
+        answer = await process.ask(lambda agent: agent.new_session(cwd=str(WORKSPACE)), "open a session")
+    except acp.RequestError as error:
+        raise failures.from_agent("", f"{error} {error.data or ''}".strip()) from error
+    return answer.session_id, False
+
+
+async def _resume(process: AgentProcess, known: str) -> bool:
+    resumes = process.can.session_capabilities is not None and process.can.session_capabilities.resume is not None
+    try:
+        if resumes:
+            await process.ask(
+                lambda agent: agent.resume_session(session_id=known, cwd=str(WORKSPACE)), "resume a session"
+            )
+        elif process.can.load_session:
+            await process.ask(lambda agent: agent.load_session(cwd=str(WORKSPACE), session_id=known), "load a session")
+        else:
+            return False
+    except acp.RequestError as error:
+        if error.code in _UNKNOWN_SESSION:
+            return False
+        raise
+    return True
+
+
+_UNKNOWN_SESSION = (-32602, -32002)

@@ -1,0 +1,151 @@
+"""A chat's session: its conversation with the agent of its sandbox, whatever container that runs in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from acp import RequestError
+from anyio.abc import TaskGroup
+
+from nanokimi_backend_kimi_docker.conversations import Conversation, Conversations
+from nanokimi_backend_kimi_docker.process import AgentProcess, open_conversation
+from nanokimi_backend_kimi_docker.prompt import prompt_blocks
+from nanokimi_backend_kimi_docker.sandbox import Sandbox, Workshop
+from nanokimi_backend_kimi_docker.turn import Place, RunningTurn
+from nanokimi_core import AgentError, AgentEvent, Chat, Failure, Turn
+
+_TRIES = 3
+_NEW_INSTRUCTIONS = "[Your instructions have changed since this conversation began. From now on they are:]\n\n"
+
+
+class ChatSession:
+    """The core's ``Session``.
+
+    Args:
+        chat: Whose it is.
+        workshop: What containers are made with.
+        sandbox: Where the agent runs.
+        conversations: Remember it.
+        tasks: Where turns run, so that they end well even when nobody listens any more.
+    """
+
+    def __init__(
+        self, chat: Chat, workshop: Workshop, sandbox: Sandbox, conversations: Conversations, tasks: TaskGroup
+    ) -> None:
+        self._chat = chat
+        self._workshop = workshop
+        self._sandbox = sandbox
+        self._conversations = conversations
+        self._tasks = tasks
+        self._place: Place | None = None
+        self._turn: RunningTurn | None = None
+        self._one_at_a_time = anyio.Semaphore(1)
+        self._instructions = hashlib.sha256(chat.instructions.encode()).hexdigest()[:16]
+
+    async def prompt(self, turn: Turn) -> AsyncIterator[AgentEvent]:
+        """Ask the agent; it is brought up again first, and goes on where it was, if its container has ended.
+
+        Raises:
+            AgentError: The turn failed.
+            LoginNeeded: A new container is needed, and the account has no valid credentials.
+        """
+        async with self._one_at_a_time, self._agent() as place:
+            running = RunningTurn(place, await self._blocks(turn, place))
+            self._turn = running
+            self._tasks.start_soon(running.run)
+            try:
+                async for event in running.events:
+                    yield event
+            finally:
+                self._turn = None
+                running.events.close()
+                with anyio.CancelScope(shield=True):
+                    await running.cancel_unless_ended()
+            await self._settle(running, place)
+
+    async def cancel(self) -> None:
+        """Stop the running turn, if there is one."""
+        if self._turn is not None:
+            await self._turn.cancel()
+
+    async def open(self) -> None:
+        """Bring the agent up and open the conversation.
+
+        Raises:
+            AgentError: It can't be.
+            LoginNeeded: The account has no valid credentials.
+        """
+        async with self._sandbox.fresh(self._chat) as (process, grant):
+            if self._place is None or self._place.process is not process:
+                session = await self._conversation(process)
+                self._place = Place(process, grant, session, self._workshop.folders(self._chat))
+
+    async def leave(self) -> None:
+        """Close the conversation in an agent that goes on for other chats; it can be opened again."""
+        place, self._place = self._place, None
+        if place is None or not self._sandbox.hold(place.process):
+            return
+        try:
+            if (can := place.process.can.session_capabilities) is not None and can.close is not None:
+                await place.process.ask(lambda agent: agent.close_session(session_id=place.session), "close a session")
+        except (RequestError, AgentError) as error:
+            self._workshop.context.log.debug("a session was not closed: %s", error)
+        finally:
+            self._sandbox.release()
+
+    def forget(self) -> None:
+        """Let the next turn start a fresh conversation."""
+        self._place = None
+
+    @asynccontextmanager
+    async def _agent(self) -> AsyncIterator[Place]:
+        for _ in range(_TRIES):
+            place = self._place
+            if place is not None and self._sandbox.hold(place.process):
+                try:
+                    yield place
+                finally:
+                    self._sandbox.release()
+                return
+            await self.open()
+        raise AgentError(Failure.CRASHED, "the agent does not stay up", remedy="look at: nanokimi debug logs")
+
+    async def _conversation(self, process: AgentProcess) -> str:
+        name = process.agent.name
+        known = self._conversations.get(self._chat.id, name)
+        session, resumed = await open_conversation(process, known.session if known else None)
+        if not resumed:
+            if known is not None:
+                self._workshop.context.log.warning(
+                    "%s does not know the conversation of %s any more, and begins a new one", name, self._chat.id
+                )
+            self._conversations.put(self._chat.id, Conversation(name, session, self._instructions))
+        return session
+
+    async def _blocks(self, turn: Turn, place: Place) -> list[Any]:
+        images = place.process.takes_images and "image_in" in place.grant.capabilities
+        known = self._conversations.get(self._chat.id, place.process.agent.name)
+        changed = known is not None and known.instructions != self._instructions
+        preface = _NEW_INSTRUCTIONS + self._chat.instructions if changed else ""
+        return await prompt_blocks(turn, place.folders.workspace, images=images, preface=preface)
+
+    async def _settle(self, running: RunningTurn, place: Place) -> None:
+        error = running.error
+        if error is None:
+            known = Conversation(place.process.agent.name, place.session, self._instructions)
+            if self._place is place and self._conversations.get(self._chat.id, known.agent) != known:
+                self._conversations.put(self._chat.id, known)
+            return
+        if isinstance(error, AgentError) and error.kind is Failure.CREDENTIALS:
+            await self._tell_account(place, error)
+        raise error
+
+    async def _tell_account(self, place: Place, error: AgentError) -> None:
+        try:
+            await self._chat.auth.rejected(place.grant, str(error))
+        except Exception as fault:  # an auth plugin's own fault must not hide why the turn failed
+            self._workshop.context.log.exception("the account of %s failed to hear: %s", self._chat.id, fault)
