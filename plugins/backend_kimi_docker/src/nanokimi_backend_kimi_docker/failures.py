@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from acp import RequestError
+
 from nanokimi_backend_kimi_docker.config import format_size
 from nanokimi_backend_kimi_docker.container import Exit
 from nanokimi_core import AgentError, Failure
@@ -89,6 +91,13 @@ def from_agent(kind: str, message: str, *, model: str = "", retry_after: timedel
     return AgentError(Failure.NO_ANSWER, detail or "the agent ended the turn without an answer and without a reason")
 
 
+def refused(error: RequestError, *, model: str = "") -> AgentError:
+    """Name the failure behind an error of ACP's own."""
+    data = error.data if isinstance(error.data, dict) else {}
+    said = data.get("error") or data.get("details") or ""
+    return from_agent("", f"{error}: {said}" if said else str(error), model=model)
+
+
 def _quota(code: int | None, kind: str, message: str) -> bool:
     signs = ("access_terminated", "exceeded_current_quota", "usage limit", "billing", "insufficient balance", "quota")
     return code == 402 or "quota" in kind or (code in (403, 429) and any(sign in message for sign in signs))
@@ -100,7 +109,8 @@ def _credentials(code: int | None, kind: str, message: str) -> bool:
 
 
 def _model(code: int | None, kind: str, message: str) -> bool:
-    return code == 404 or "llm is not set" in message or "no model configured" in message or "llmnotset" in kind
+    signs = ("llm is not set", "no model configured", "not configured in config.toml")
+    return code == 404 or "llmnotset" in kind or any(sign in message for sign in signs)
 
 
 def _too_many(code: int | None, kind: str, message: str) -> bool:

@@ -13,7 +13,8 @@ from anyio.abc import TaskGroup
 
 from nanokimi_backend_kimi_docker import agent_config, beneath
 from nanokimi_backend_kimi_docker.mounts import Folders
-from nanokimi_backend_kimi_docker.process import AgentProcess, open_conversation
+from nanokimi_backend_kimi_docker.opening import open_conversation
+from nanokimi_backend_kimi_docker.process import AgentProcess
 from nanokimi_backend_kimi_docker.prompt import prompt_blocks
 from nanokimi_backend_kimi_docker.redact import redact
 from nanokimi_backend_kimi_docker.sandbox import Workshop

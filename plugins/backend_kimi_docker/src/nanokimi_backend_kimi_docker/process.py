@@ -17,7 +17,6 @@ from nanokimi_backend_kimi_docker import failures
 from nanokimi_backend_kimi_docker.acp_client import Client, connect
 from nanokimi_backend_kimi_docker.agent_log import AgentLog
 from nanokimi_backend_kimi_docker.agents import AcpAgent
-from nanokimi_backend_kimi_docker.agents.base import WORKSPACE
 from nanokimi_backend_kimi_docker.attach import AgentStream, attach
 from nanokimi_backend_kimi_docker.container import Plan
 from nanokimi_backend_kimi_docker.engine import Engine
@@ -48,15 +47,26 @@ class AgentProcess:
         client: Hears it.
         records: What its hooks say.
         identity: Of what it was started with; another grant or other instructions need another process.
+        model: The name of the model in its config that sessions ask for.
         can: What it said that it can do.
         version: What it said it is.
     """
 
     def __init__(
-        self, engine: Engine, agent: AcpAgent, plan: Plan, identity: str, *, mark: str, log: AgentLog, trace: Any
+        self,
+        engine: Engine,
+        agent: AcpAgent,
+        plan: Plan,
+        *,
+        identity: str,
+        model: str,
+        mark: str,
+        log: AgentLog,
+        trace: LoggerAdapter[Any],
     ) -> None:
         self.agent = agent
         self.identity = identity
+        self.model = model
         self.client = Client()
         self.records = Records(mark)
         self.container = ""
@@ -65,7 +75,7 @@ class AgentProcess:
         self._engine = engine
         self._plan = plan
         self._log = log
-        self._trace: LoggerAdapter[Any] = trace
+        self._trace = trace
         self._stream: AgentStream | None = None
         self._connection: acp.ClientSideConnection | None = None
         self._closed = False
@@ -198,46 +208,3 @@ class AgentProcess:
     def _on_stderr(self, line: str) -> None:
         if not self.records.take(line):
             self._log.write(line)
-
-
-async def open_conversation(process: AgentProcess, known: str | None) -> tuple[str, bool]:
-    """Go on with a session that the agent knows, or begin one.
-
-    Args:
-        process: The agent.
-        known: ACP's name of the session.
-
-    Returns:
-        ACP's name of the session that is open now, and whether it is the one that was known.
-
-    Raises:
-        AgentError: It can't be opened.
-    """
-    try:
-        if known is not None and await _resume(process, known):
-            return known, True
-        answer = await process.ask(lambda agent: agent.new_session(cwd=str(WORKSPACE)), "open a session")
-    except acp.RequestError as error:
-        raise failures.from_agent("", f"{error} {error.data or ''}".strip()) from error
-    return answer.session_id, False
-
-
-async def _resume(process: AgentProcess, known: str) -> bool:
-    resumes = process.can.session_capabilities is not None and process.can.session_capabilities.resume is not None
-    try:
-        if resumes:
-            await process.ask(
-                lambda agent: agent.resume_session(session_id=known, cwd=str(WORKSPACE)), "resume a session"
-            )
-        elif process.can.load_session:
-            await process.ask(lambda agent: agent.load_session(cwd=str(WORKSPACE), session_id=known), "load a session")
-        else:
-            return False
-    except acp.RequestError as error:
-        if error.code in _UNKNOWN_SESSION:
-            return False
-        raise
-    return True
-
-
-_UNKNOWN_SESSION = (-32602, -32002)

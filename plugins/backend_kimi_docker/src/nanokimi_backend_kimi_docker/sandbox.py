@@ -111,7 +111,14 @@ class Workshop:
 
         plan, log = await anyio.to_thread.run_sync(prepare)
         process = AgentProcess(
-            self.engine, self.agent, plan, self.identity(chat, grant), mark=mark, log=log, trace=self.context.log
+            self.engine,
+            self.agent,
+            plan,
+            identity=self.identity(chat, grant),
+            model=generated.default_model,
+            mark=mark,
+            log=log,
+            trace=self.context.log,
         )
         await process.start(stage)
         self.context.log.info("%s %s is up for %s", self.agent.name, process.version, chat.sandbox)

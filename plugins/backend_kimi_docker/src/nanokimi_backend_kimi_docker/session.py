@@ -12,7 +12,8 @@ from acp import RequestError
 from anyio.abc import TaskGroup
 
 from nanokimi_backend_kimi_docker.conversations import Conversation, Conversations
-from nanokimi_backend_kimi_docker.process import AgentProcess, open_conversation
+from nanokimi_backend_kimi_docker.opening import open_conversation
+from nanokimi_backend_kimi_docker.process import AgentProcess
 from nanokimi_backend_kimi_docker.prompt import prompt_blocks
 from nanokimi_backend_kimi_docker.sandbox import Sandbox, Workshop
 from nanokimi_backend_kimi_docker.turn import Place, RunningTurn

@@ -71,7 +71,7 @@ class RunningTurn:
                 outcome = await self._ask()
                 tasks.cancel_scope.cancel()
             self.error = None if self._cancelled else self._gave_up or outcome
-        except Exception as fault:  # raised again where the turn is listened to
+        except Exception as fault:  # noqa: BLE001  # raised again where the turn is listened to
             self.error = fault
         finally:
             process.client.unlisten(session)
@@ -119,7 +119,7 @@ class RunningTurn:
         end = await self._place.process.records.get(self._place.session, within=_RECORD_SECONDS)
         if end is not None and end.failed:
             return self._named(end.kind, end.message)
-        return self._named("", f"{error} {error.data or ''}".strip())
+        return failures.refused(error, model=self._place.grant.model)
 
     async def _judge(self, stop_reason: schema.StopReason) -> AgentError | None:
         if stop_reason == "max_turn_requests":

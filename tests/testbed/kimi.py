@@ -1,0 +1,210 @@
+"""A bench for the Kimi backend: real containers, accounts of the stand-in cloud, chats in a temporary folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from logging import LoggerAdapter
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from pydantic import SecretStr
+
+from nanokimi_backend_kimi_docker.backend import KimiDocker
+from nanokimi_backend_kimi_docker.config import KimiDockerConfig
+from nanokimi_core import (
+    AgentError,
+    AgentEvent,
+    Auth,
+    AuthStatus,
+    Chat,
+    Grant,
+    Inbound,
+    Mount,
+    Need,
+    Session,
+    Text,
+    Turn,
+    private_folder,
+    write_private,
+)
+from testbed.cloud import Cloud
+
+KEY = "sk-kimi-CANARY-of-the-key-0123456789"
+INSTRUCTIONS = "Your name is Kai. GLOBAL-KIMI-MD says so. CHAT-KIMI-MD says so too."
+SECONDS = 60
+
+
+@dataclass
+class BenchContext:
+    """A ``Context``."""
+
+    folder: Path
+    name: str = "kimi_docker"
+    assistant: str = "Kai"
+    installation: str = "bench"
+    log: LoggerAdapter[Any] = field(default_factory=lambda: LoggerAdapter(logging.getLogger("bench"), {}))
+    told: list[str] = field(default_factory=list)
+
+    async def tell_owner(self, key: str, text: str) -> None:
+        self.told.append(text)
+
+
+class Account:
+    """What both kinds of account share: what they were told, and how often they were asked."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.rejections: list[str] = []
+        self.asked = 0
+        self.fingerprint = "1"
+
+    async def rejected(self, grant: Grant, why: str) -> None:
+        self.rejections.append(why)
+
+    async def status(self) -> AuthStatus:
+        return AuthStatus("ok")
+
+
+class KeyAccount(Account):
+    """An API key."""
+
+    def __init__(self, cloud: Cloud, folder: Path, key: str = KEY) -> None:
+        super().__init__(cloud)
+        self.key = cloud.add_key(key)
+        self.folder = folder
+        self.model = "kimi-for-coding"
+
+    async def grant(self, need: Need) -> Grant:
+        self.asked += 1
+        return Grant(
+            provider="kimi",
+            base_url=self.cloud.base_url_coding,
+            model=self.model,
+            context_size=262_144,
+            fingerprint=f"key-{self.fingerprint}",
+            api_key=SecretStr(self.key),
+            mounts=self._gate(need),
+            capabilities=frozenset({"image_in", "thinking"}),
+        )
+
+    def _gate(self, need: Need) -> tuple[Mount, ...]:
+        """kimi-cli opens no session without some credentials file."""
+        if need.agent != "kimi-cli":
+            return ()
+        self.folder.mkdir(exist_ok=True, parents=True, mode=0o755)
+        gate = {"access_token": "none", "refresh_token": "", "expires_at": 0, "scope": "", "token_type": ""}
+        write_private(self.folder / "kimi-code.json", json.dumps(gate).encode(), mode=0o644)
+        return (Mount(self.folder, need.agent_home / "credentials"),)
+
+
+class LoginAccount(Account):
+    """A login, in directories that every container shares and writes."""
+
+    def __init__(self, cloud: Cloud, folder: Path, *, expires_in: int = 900) -> None:
+        super().__init__(cloud)
+        self.folder = folder
+        self.login = cloud.new_login(expires_in)
+
+    def file(self, agent: str) -> Path:
+        return self.folder / "credentials" / f"{self._name(agent)}.json"
+
+    async def grant(self, need: Need) -> Grant:
+        self.asked += 1
+        parts = ("credentials", "oauth") if need.agent == "kimi-code" else ("credentials",)
+        for part in parts:
+            give(private_folder(self.folder / part), need.user)
+        if not (file := self.file(need.agent)).exists():
+            write_private(file, json.dumps(self.login).encode())
+            give(file, need.user)
+        return Grant(
+            provider="kimi",
+            base_url=self.cloud.base_url_coding,
+            model="kimi-for-coding",
+            context_size=262_144,
+            fingerprint=f"login-{self.fingerprint}",
+            oauth_key=f"oauth/{self._name(need.agent)}",
+            mounts=tuple(Mount(self.folder / part, need.agent_home / part, read_only=False) for part in parts),
+            capabilities=frozenset({"thinking"}),
+            environment=(
+                ("KIMI_CODE_OAUTH_HOST", self.cloud.oauth_host),
+                ("KIMI_CODE_BASE_URL", self.cloud.base_url_coding),
+            ),
+        )
+
+    def _name(self, agent: str) -> str:
+        if agent != "kimi-code":
+            return "kimi-code"
+        where = {"oauthHost": self.cloud.oauth_host, "baseUrl": self.cloud.base_url_coding}
+        digest = hashlib.sha256(json.dumps(where, separators=(",", ":")).encode()).hexdigest()
+        return f"kimi-code-env-{digest[:16]}"
+
+
+def give(path: Path, user: tuple[int, int]) -> None:
+    if path.stat().st_uid != user[0]:
+        import os
+
+        os.chown(path, *user)
+
+
+class Bench:
+    """Makes backends and chats.
+
+    Args:
+        root: Everything lies in it.
+        cloud: The far servers.
+        image: Where the containers run from.
+    """
+
+    def __init__(self, root: Path, cloud: Cloud, image: str, agent: str = "kimi-code") -> None:
+        self.root = root
+        self.cloud = cloud
+        self.image = image
+        self.agent = agent
+        self.context = BenchContext(private_folder(root / "plugin"), installation=root.name)
+        self.key = KeyAccount(cloud, root / "gate")
+
+    def login(self, **more: Any) -> LoginAccount:
+        return LoginAccount(self.cloud, self.root / "login", **more)
+
+    def config(self, **settings: Any) -> KimiDockerConfig:
+        table = {"agent": self.agent, "image": self.image, "network": "host", **settings}
+        return KimiDockerConfig.model_validate(table)
+
+    @asynccontextmanager
+    async def backend(self, *, context: BenchContext | None = None, **settings: Any) -> AsyncIterator[KimiDocker]:
+        async with KimiDocker(self.config(**settings), context or self.context) as backend:
+            yield backend
+
+    def chat(
+        self, name: str = "console:me", *, auth: Auth | None = None, sandbox: str = "", instructions: str = INSTRUCTIONS
+    ) -> Chat:
+        folder = private_folder(self.root / "chats" / hashlib.sha256((sandbox or name).encode()).hexdigest()[:8])
+        return Chat(name, name, "direct", folder, auth or self.key, sandbox or name, instructions)
+
+
+def turn(text: str, **more: Any) -> Turn:
+    return Turn(f"turn of {text[:20]}", (Inbound("1", "me", "ana", text, sender_name="Ana", **more),))
+
+
+async def events(session: Session, asked: Turn | str) -> list[AgentEvent]:
+    asked = turn(asked) if isinstance(asked, str) else asked
+    with anyio.fail_after(SECONDS):
+        async with aclosing(session.prompt(asked)) as stream:  # type: ignore[type-var]
+            return [event async for event in stream]
+
+
+async def ask(session: Session, asked: Turn | str) -> str:
+    return "".join(event.delta for event in await events(session, asked) if isinstance(event, Text))
+
+
+async def failure(session: Session, asked: Turn | str = "hello") -> AgentError:
+    with pytest.raises(AgentError) as caught:
+        await events(session, asked)
+    return caught.value
