@@ -69,9 +69,10 @@ class Instance:
         if look is None:
             return []
         try:
-            return list(await look(self.config, self.context))
+            return [_real_check(line) for line in await look(self.config, self.context)]
         except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin boundary
-            return [Check(self.name, "failed", str(blame(self.provided.plugin, "to check itself", error)))]
+            fault = blame(self.provided.plugin, "to check itself", error)
+            return [Check(self.name, "failed", fault.message, fault.remedy)]
 
     async def live(
         self,
@@ -127,6 +128,12 @@ class Instance:
             wait = _FIRST_WAIT if anyio.current_time() - started > _LONGEST_WAIT else min(wait * 2, _LONGEST_WAIT)
             await anyio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
             following = work(self.value)
+
+
+def _real_check(line: Any) -> Check:
+    if isinstance(line, Check) and line.outcome in ("ok", "warning", "failed"):
+        return line
+    raise TypeError(f"{line!r} is no Check with an outcome of ok, warning or failed")
 
 
 def make(kind: Kind, name: str, *, settings: Settings, location: Location, host: PluginHost, tell: Tell) -> Instance:

@@ -15,21 +15,39 @@ def keep_secret(value: str) -> None:
         _secrets.add(value)
 
 
+def redact(text: str) -> str:
+    """Take known secrets out of a text; their last four characters stay."""
+    for secret in _secrets:
+        text = text.replace(secret, f"…{secret[-4:]}")
+    return text
+
+
 class RedactingFormatter(logging.Formatter):
     """Formats a record, tracebacks included, and takes known secrets out of the result."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line."""
-        line = super().format(record)
-        for secret in _secrets:
-            line = line.replace(secret, f"…{secret[-4:]}")
-        return line
+        return redact(super().format(record))
 
 
-def set_up(level: int = logging.INFO) -> None:
-    """Send the project's log lines from ``level`` up, and other libraries' warnings, to stderr."""
+class ShortFormatter(RedactingFormatter):
+    """Formats a record as one sentence for the person at the terminal, without a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line."""
+        return redact(f"nanokimi: {record.getMessage()}")
+
+
+def set_up(level: int = logging.INFO, *, short: bool = False) -> None:
+    """Send the project's log lines from ``level`` up, and other libraries' warnings, to stderr.
+
+    Args:
+        level: Of the project's own lines.
+        short: Only the sentences, for a person at the terminal; else with time, level, name and tracebacks.
+    """
     handler = logging.StreamHandler()
-    handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    service = RedactingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(ShortFormatter() if short else service)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

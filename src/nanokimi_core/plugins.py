@@ -92,7 +92,7 @@ class PluginHost:
             gives = [f"{k} {n}" for (k, n), provided in sorted(self._provided.items()) if provided.plugin.name == name]
             raise PluginError(
                 f'plugin "{name}" ({self._find(name).origin}) provides no {kind} "{name}"'
-                f" but {', '.join(gives) or 'nothing'}",
+                f"{' but ' if gives else ', nor anything else'}{', '.join(gives)}",
                 remedy=f"name a {kind} there; nanokimi plugins lists them",
             ) from None
 

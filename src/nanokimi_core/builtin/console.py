@@ -49,22 +49,27 @@ class Console:
     def __init__(self, config: ConsoleConfig, context: Context) -> None:
         self._once = config.once
         self._assistant = context.assistant
-        self._terminal = sys.stdin.isatty() and config.once is None
+        self._terminal = sys.stdin is not None and sys.stdin.isatty() and config.once is None
+        self._closed = False
         self._answered = anyio.Event()
         self._key = ""
         self._shown = ""
 
     async def run(self, inbox: Inbox) -> None:
-        """Read until the end of the input."""
+        """Read until the end of the input, or until nobody reads the answers any more."""
         inbox.ready()
         if self._once is not None:
             await self._ask(inbox, self._once)
+            return
+        if sys.stdin is None:
             return
         if self._terminal:
             await self._write(f"Write to {self._assistant}. /help lists commands, Ctrl-D ends.\n")
         async for line in _lines():
             if line.strip():
                 await self._ask(inbox, line)
+            if self._closed:
+                return
 
     async def send(self, message: Outbound) -> Receipt | None:
         """Show an answer, or the rest of one that was shown while it grew.
@@ -73,12 +78,14 @@ class Console:
             Undeliverable: Standard output is closed.
         """
         shown = self._shown.rstrip() if self._key == message.key else ""
-        if message.text.startswith(shown):
-            await self._write(("" if shown else self._who()) + message.text[len(shown) :] + "\n")
-        else:
-            await self._write("\n" + self._who() + message.text + "\n")
         self._key = self._shown = ""
-        self._answered.set()
+        try:
+            if message.text.startswith(shown):
+                await self._write(("" if shown else self._who()) + message.text[len(shown) :] + "\n")
+            else:
+                await self._write("\n" + self._who() + message.text + "\n")
+        finally:
+            self._answered.set()
         return None
 
     async def draft(self, message: Outbound) -> None:
@@ -87,7 +94,8 @@ class Console:
         if self._key != message.key:
             self._key, self._shown = message.key, ""
         if text.startswith(self._shown) and len(text) > len(self._shown):
-            await self._write(("" if self._shown else self._who()) + text[len(self._shown) :])
+            with suppress(Undeliverable):
+                await self._write(("" if self._shown else self._who()) + text[len(self._shown) :])
             self._shown = text
 
     async def _ask(self, inbox: Inbox, text: str) -> None:
@@ -101,12 +109,15 @@ class Console:
 
     async def _write(self, text: str) -> None:
         def write() -> None:
+            if sys.stdout is None:
+                raise ValueError("there is no standard output")
             sys.stdout.write(text)
             sys.stdout.flush()
 
         try:
             await anyio.to_thread.run_sync(write)
         except (BrokenPipeError, ValueError) as error:
+            self._closed = True
             raise Undeliverable("standard output is closed") from error
 
 

@@ -1,0 +1,171 @@
+"""Asking auth plugins: how accounts stand, and which one takes a key or a login."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+from pydantic import SecretStr
+
+from nanokimi_core.cli.opening import Setup, blamed, started
+from nanokimi_core.cli.output import note
+from nanokimi_core.contracts.auth import AuthStatus, ImportsLogin, TakesKey
+from nanokimi_core.errors import CommandError, PluginError
+from nanokimi_core.instances import Instance
+
+_PATIENCE = 30.0
+_AUTH_LINE = re.compile(r"\s*auth\s*=")
+_TABLE_LINE = re.compile(r"\s*\[")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An account's answer, or why there is none."""
+
+    name: str
+    status: AuthStatus | None
+    error: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether an agent could work with it now."""
+        return self.status is not None and self.status.state in ("ok", "expiring")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it for JSON."""
+        if self.status is None:
+            return {"name": self.name, "state": "error", "cause": self.error}
+        until = self.status.until.isoformat() if self.status.until else None
+        return {"name": self.name, **asdict(self.status), "until": until}
+
+    def row(self) -> list[str]:
+        """Give its row of the table."""
+        if self.status is None:
+            return [self.name, "error", "", ""]
+        until = f"{self.status.until.astimezone():%Y-%m-%d %H:%M}" if self.status.until else ""
+        return [self.name, self.status.state.replace("_", " "), self.status.who, until]
+
+    def lines(self) -> list[str]:
+        """Give what stands below the table."""
+        if self.status is None:
+            return [f"{self.name}: {self.error}"]
+        details = [f"  {name}: {value}" for name, value in self.status.details.items()]
+        remedy = [f"  -> {self.status.remedy}"] if self.status.remedy else []
+        return [f"{self.name}:", *details, *remedy]
+
+
+async def ask_accounts(setup: Setup) -> list[Asked]:
+    """Ask each account that the toml names how it stands."""
+    return [await _ask(setup, name) for name in setup.settings.auths()]
+
+
+async def _ask(setup: Setup, name: str) -> Asked:
+    try:
+        instance = setup.instance("auth", name)
+        with anyio.fail_after(_PATIENCE):
+            async with started(instance) as auth:
+                with blamed(instance.provided.plugin, "to say how the account stands"):
+                    return Asked(name, await auth.status())
+    except PluginError as error:
+        return Asked(name, None, str(error))
+    except TimeoutError:
+        return Asked(name, None, f"no answer within {_PATIENCE:g} s")
+
+
+def store_key(setup: Setup, named: str | None, read: Callable[[], SecretStr]) -> list[str]:
+    """Find the account that takes a key, read the key, and store it; gives what to say.
+
+    Raises:
+        CommandError: No account takes a key.
+        ConfigError: It can't be a key of that account.
+    """
+    instance = _find(setup, named, TakesKey, "takes a key", "takes no key")
+    key = read()
+    status = anyio.run(_do, instance, lambda auth: auth.set_key(key), "to store a key")
+    who = f" {status.who}" if status.who else ""
+    return [f"The key{who} is stored for {instance.name}.", *_after(setup, instance, status)]
+
+
+def import_login(setup: Setup, named: str | None, file: Path) -> list[str]:
+    """Find the account that takes over logins, and give it the file; gives what to say.
+
+    Raises:
+        CommandError: No account takes over logins.
+        ConfigError: The file holds no login.
+    """
+    instance = _find(setup, named, ImportsLogin, "takes over a login", "takes over no login")
+    status = anyio.run(_do, instance, lambda auth: auth.import_login(file.absolute()), "to take over a login")
+    who = f" of {status.who}" if status.who else ""
+    said = [f"The login{who} is stored for {instance.name}."]
+    warning = "Don't use the other copy any more: each refresh makes all other copies worthless."
+    return [*said, warning, *_after(setup, instance, status)]
+
+
+async def _do(instance: Instance, work: Callable[[Any], Awaitable[AuthStatus]], doing: str) -> AuthStatus:
+    async with started(instance) as auth:
+        with blamed(instance.provided.plugin, doing):
+            return await work(auth)
+
+
+def _find(setup: Setup, named: str | None, ability: Any, does: str, does_not: str) -> Instance:
+    """Choose the instance: the one that is named, else the first of the toml's chain, else any that is installed.
+
+    Raises:
+        CommandError: None has the ability.
+        NanoKimiError: The one that is named is missing or broken.
+    """
+    if named is not None:
+        instance = setup.instance("auth", named)
+        if not anyio.run(_has, instance, ability):
+            raise CommandError(f'the account "{named}" {does_not}', remedy="leave out --plugin to have one chosen")
+        return instance
+    others = [plugin.name for plugin in setup.host.plugins]
+    for name in dict.fromkeys([*setup.settings.auths(), *others]):
+        instance_or_none = _instance(setup, name)
+        if instance_or_none is not None and anyio.run(_has, instance_or_none, ability):
+            return instance_or_none
+    raise CommandError(f"no installed auth plugin {does}", remedy="see: nanokimi plugins")
+
+
+def _instance(setup: Setup, name: str) -> Instance | None:
+    wanted = name in setup.settings.auths()
+    try:
+        if not wanted and not any(each.kind == "auth" for each in setup.host.provided(name)):
+            return None
+        return setup.instance("auth", name)
+    except PluginError as error:
+        if wanted:
+            note(f"nanokimi: {error}")
+        return None
+
+
+async def _has(instance: Instance, ability: Any) -> bool:
+    async with started(instance) as auth:
+        return isinstance(auth, ability)
+
+
+def _after(setup: Setup, instance: Instance, status: AuthStatus) -> list[str]:
+    said = [status.remedy] if status.remedy else []
+    if instance.name in setup.settings.auths():
+        return said
+    toml = setup.location.toml
+    line = f'auth = "{instance.name}"'
+    if toml is None:
+        return [*said, "There is no nanokimi.toml yet that uses it; write one with: nanokimi init"]
+    number = auth_line(toml.read_text(encoding="utf-8"))
+    where = f"change line {number} of {toml} to: {line}" if number else f"add to the top of {toml}: {line}"
+    return [*said, f"The toml uses another account; to use this one, {where}"]
+
+
+def auth_line(text: str) -> int | None:
+    """Give the number of the line of a toml that says which account pays."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if _TABLE_LINE.match(line):
+            return None
+        if _AUTH_LINE.match(line):
+            return number
+    return None

@@ -1,0 +1,93 @@
+"""``nanokimi auth``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+from pydantic import SecretStr
+
+from nanokimi_core.cli.accounts import ask_accounts, import_login, store_key
+from nanokimi_core.cli.guard import FAILED
+from nanokimi_core.cli.opening import find_setup
+from nanokimi_core.cli.options import Config, Json, example, new_group
+from nanokimi_core.cli.output import say, say_json, say_table
+from nanokimi_core.errors import CommandError
+from nanokimi_core.logs import keep_secret
+
+_LONGEST = 10_000
+
+Instance = Annotated[
+    str | None,
+    typer.Option("--plugin", metavar="NAME", help="The auth plugin, or an instance of one, in place of the toml's."),
+]
+
+app = new_group("The accounts that pay for the agent.", "nanokimi auth status", "nanokimi auth set-key")
+
+
+@app.command("status", epilog=example("nanokimi auth status", "nanokimi auth status --json"))
+def status(ctx: typer.Context, json: Json = False, config: Config = None) -> None:
+    """Say how each account of the toml stands; exits with 1 when none of the top level's chain is usable."""
+    setup = find_setup(ctx, config)
+    accounts = anyio.run(ask_accounts, setup)
+    usable = any(account.usable for account in accounts if account.name in setup.settings.auth)
+    if json:
+        say_json({"usable": usable, "accounts": [account.as_dict() for account in accounts]})
+    elif not accounts:
+        say('The toml names no account; the echo needs none. To get Kimi: nanokimi init, or set auth = "…".')
+    else:
+        say_table(["account", "state", "who", "until"], [account.row() for account in accounts])
+        for account in accounts:
+            say("\n" + "\n".join(account.lines()))
+    if setup.settings.auth and not usable:
+        raise typer.Exit(FAILED)
+
+
+@app.command("set-key", epilog=example("nanokimi auth set-key", "nanokimi auth set-key < key.txt"))
+def set_key(ctx: typer.Context, plugin: Instance = None, config: Config = None) -> None:
+    """Store an API key, typed unseen or read from standard input.
+
+    It goes to the first account of the toml that takes a key, into a file that only you can read.
+    """
+    setup = find_setup(ctx, config)
+    for line in store_key(setup, plugin, read_key):
+        say(line)
+
+
+@app.command("import", epilog=example("nanokimi auth import kimi-code.json"))
+def import_file(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The credentials file of another machine's login.")],
+    plugin: Instance = None,
+    config: Config = None,
+) -> None:
+    """Take over the credentials file of another machine's login (kimi-code.json).
+
+    Don't use the other copy any more: each refresh makes all other copies worthless.
+    """
+    if not file.is_file():
+        raise CommandError(f"{file} is no file", remedy="name the kimi-code.json of a login")
+    for line in import_login(find_setup(ctx, config), plugin, file):
+        say(line)
+
+
+def read_key() -> SecretStr:
+    """Ask for a key without showing it, or read it from a pipe.
+
+    Raises:
+        CommandError: There is none.
+    """
+    if sys.stdin is not None and sys.stdin.isatty():
+        text = typer.prompt("API key (not shown)", hide_input=True, err=True)
+    else:
+        text = sys.stdin.read(_LONGEST) if sys.stdin is not None else ""
+    key = SecretStr(str(text).strip())
+    if not key.get_secret_value():
+        raise CommandError(
+            "no key came on standard input", remedy="type it when asked, or: nanokimi auth set-key < FILE"
+        )
+    keep_secret(key.get_secret_value())
+    return key

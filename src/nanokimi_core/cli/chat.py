@@ -1,0 +1,86 @@
+"""``nanokimi chat``."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from typing import Annotated
+
+import anyio
+import typer
+
+from nanokimi_core.cli.guard import FAILED, INTERRUPTED, debugging
+from nanokimi_core.cli.opening import Setup, find_setup
+from nanokimi_core.cli.options import Config, example, new_app
+from nanokimi_core.cli.output import note
+from nanokimi_core.cli.serving import offer_images, serve
+from nanokimi_core.logs import set_up
+from nanokimi_core.runtime import Assistant
+
+_PATIENCE = 0.5
+
+app = new_app()
+
+
+@app.command(
+    "chat",
+    epilog=example("nanokimi chat", 'nanokimi chat --once "What can you do?"', "echo Hello | nanokimi chat"),
+)
+def chat(
+    ctx: typer.Context,
+    once: Annotated[
+        str | None, typer.Option("--once", metavar="TEXT", help="Say this, print the answer, and end.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Talk to the assistant in this terminal.
+
+    The console takes the place of the toml's transports. From a pipe, each line is a message. Exits with 1 when an
+    answer to --once or to a pipe's line failed.
+    """
+    set_up(logging.DEBUG if debugging() else logging.WARNING, short=not debugging())
+    setup = find_setup(ctx, config)
+    if setup.location.toml is None:
+        note("No nanokimi.toml yet, so the built-in echo answers with what you write; to get Kimi: nanokimi init")
+    assistant = setup.assistant(transports=("console",), plugins=_with_once(setup, once))
+    with assistant.folder.hold():
+        offer_images(setup)
+        stopped = anyio.run(_talk, assistant)
+    if stopped is not None:
+        raise typer.Exit(128 + stopped)
+    interactive = once is None and sys.stdin is not None and sys.stdin.isatty()
+    if assistant.counters.failed and not interactive:
+        raise typer.Exit(FAILED)
+
+
+def _with_once(setup: Setup, once: str | None) -> dict[str, object]:
+    plugins: dict[str, object] = dict(setup.settings.plugins)
+    if once is not None:
+        plugins["console"] = {**setup.settings.plugins.get("console", {}), "once": once}
+    return plugins
+
+
+async def _talk(assistant: Assistant) -> int | None:
+    """Run the chat; gives the number of the signal that ended it, if one did."""
+    stopped: list[signal.Signals] = []
+    told = anyio.Event()
+
+    def heard(number: signal.Signals) -> None:
+        stopped.append(number)
+        told.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_ask_for_patience, told)
+        await serve(assistant, heard)
+        tasks.cancel_scope.cancel()
+    return stopped[0] if stopped else None
+
+
+async def _ask_for_patience(told: anyio.Event) -> None:
+    await told.wait()
+    await anyio.sleep(_PATIENCE)
+    note("Stopping when the answer is finished; Ctrl-C again ends at once.")
+
+
+assert INTERRUPTED == 128 + signal.SIGINT  # noqa: S101  # documented as one exit code

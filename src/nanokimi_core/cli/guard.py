@@ -1,0 +1,111 @@
+"""What stands between a command and the person: every error becomes one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+
+import typer
+
+from nanokimi_core.cli.output import OutputClosed, note
+from nanokimi_core.errors import AgentError, LoginNeeded, NanoKimiError
+
+FAILED = 1
+WRONG_USE = 2
+INTERRUPTED = 130
+OUTPUT_CLOSED = 141
+
+_DEBUG = "NANOKIMI_DEBUG"
+_HINT = f"to see where, run it again with {_DEBUG}=1"
+
+
+def debugging() -> bool:
+    """Whether tracebacks are asked for."""
+    return os.environ.get(_DEBUG, "") not in ("", "0")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and give the exit code; nothing is raised."""
+    _forgive_encodings()
+    try:
+        code = _invoke(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OutputClosed, BrokenPipeError):
+        _give_up_output()
+        return OUTPUT_CLOSED
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else FAILED * bool(ended.code)
+    except BaseException as error:  # noqa: BLE001  # the last boundary: a person never gets a traceback unasked
+        return _explain(error)
+    return code
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    from nanokimi_core.cli.app import command
+
+    try:
+        with command().make_context("nanokimi", list(arguments)) as context:
+            context.command.invoke(context)
+    except typer.Exit as ended:
+        return ended.exit_code
+    return 0
+
+
+def _explain(error: BaseException) -> int:
+    """Say what went wrong and give the exit code that goes with it."""
+    error = _leaf(error)
+    if debugging():
+        note("".join(traceback.format_exception(error)).rstrip())
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return INTERRUPTED
+    sentence, code = _sentence(error)
+    note(f"nanokimi: {sentence}")
+    return code
+
+
+def _sentence(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, NanoKimiError):
+        return str(error), error.exit_code
+    if isinstance(error, AgentError):
+        return f"{error}; {error.remedy}" if error.remedy else str(error), FAILED
+    if isinstance(error, LoginNeeded):
+        return str(error), FAILED
+    if isinstance(error, typer.TyperException):
+        return _wrong_use(error), error.exit_code
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; mend that and run it again ({_HINT})", FAILED
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"this is a fault of NanoKimi: {said}; {_HINT}", FAILED
+
+
+def _wrong_use(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "nanokimi"
+    said = " ".join(error.format_message().split()).rstrip(".")
+    return f"{said[:1].lower()}{said[1:]}; see: {path} --help"
+
+
+def _leaf(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _forgive_encodings() -> None:
+    """Let no character that a stream's encoding doesn't have end a command."""
+    for stream in (sys.stdin, sys.stdout):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+
+
+def _give_up_output() -> None:
+    """Keep Python's own flush at exit from complaining about a pipe that nobody reads."""
+    with suppress(OSError, AttributeError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

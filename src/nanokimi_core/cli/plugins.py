@@ -1,0 +1,142 @@
+"""``nanokimi plugins``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, Literal
+
+import anyio
+import typer
+
+from nanokimi_core.cli.children import TIMEOUT, Answer, ask_all
+from nanokimi_core.cli.opening import find_setup
+from nanokimi_core.cli.options import Config, Json, example, new_app
+from nanokimi_core.cli.output import say, say_json, say_table
+from nanokimi_core.config import Settings
+from nanokimi_core.plugins import Plugin, installed
+
+Timeout = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="How long to wait for each plugin.")
+]
+
+app = new_app()
+
+
+@dataclass
+class Seen:
+    """A plugin, as ``nanokimi plugins`` shows it.
+
+    Attributes:
+        name: In the toml.
+        kinds: What it provides: ``transport``, ``backend``, ``auth``.
+        distribution: What pip calls it.
+        version: Of the distribution.
+        state: ``enabled``: the toml uses it. ``missing``: the toml uses it, and it isn't installed.
+        instances: Their names in the toml.
+        commands: Whether it brings ``nanokimi NAME …``.
+        cause: Why it is broken.
+        remedy: What to do about it.
+    """
+
+    name: str
+    kinds: list[str] = field(default_factory=list)
+    distribution: str = ""
+    version: str = ""
+    state: Literal["enabled", "not enabled", "broken", "missing"] = "not enabled"
+    instances: list[str] = field(default_factory=list)
+    commands: bool = False
+    cause: str = ""
+    remedy: str = ""
+
+
+@app.command("plugins", epilog=example("nanokimi plugins", "nanokimi plugins --json"))
+def plugins(ctx: typer.Context, json: Json = False, timeout: Timeout = TIMEOUT, config: Config = None) -> None:
+    """List the installed plugins, each looked at in a process of its own.
+
+    A plugin that can't be loaded is listed as broken, with the cause. "enabled" means that the toml uses it.
+    """
+    settings = find_setup(ctx, config).settings
+    seen = look_at_all(settings, timeout)
+    if json:
+        say_json({"plugins": [asdict(plugin) for plugin in seen]})
+        return
+    say_table(["name", "kind", "distribution", "version", "state"], [_row(plugin) for plugin in seen])
+    for plugin in seen:
+        if plugin.cause:
+            say(f"\n{plugin.name}: {plugin.cause}" + (f"; {plugin.remedy}" if plugin.remedy else ""))
+
+
+def look_at_all(settings: Settings, timeout: float) -> list[Seen]:
+    """Look at each installed plugin, and name those that the toml wants and nobody has installed."""
+    used = users(settings)
+    known = installed()
+    twice = {name for name, count in Counter(plugin.name for plugin in known).items() if count > 1}
+    single = [plugin for plugin in known if plugin.name not in twice]
+    answers = anyio.run(_ask, [plugin.name for plugin in single], timeout)
+    seen = [_seen(plugin, used, answer) for plugin, answer in zip(single, answers, strict=True)]
+    seen += [_doubled(plugin, known) for plugin in known if plugin.name in twice]
+    _blame_conflicts(seen, dict(zip([plugin.name for plugin in single], answers, strict=True)))
+    seen += [
+        Seen(name, state="missing", instances=used[name], cause="the toml uses it, and it is not installed")
+        for name in sorted(used.keys() - {plugin.name for plugin in known})
+    ]
+    return sorted(seen, key=lambda plugin: (plugin.name, plugin.distribution))
+
+
+def users(settings: Settings) -> dict[str, list[str]]:
+    """Give the instances that the toml uses, by plugin."""
+    used: dict[str, list[str]] = {}
+    for instance in dict.fromkeys([*settings.transports, *settings.backends(), *settings.auths()]):
+        used.setdefault(settings.use(instance), []).append(instance)
+    return used
+
+
+async def _ask(names: Sequence[str], seconds: float) -> list[Answer]:
+    return await ask_all([["plugin", name] for name in names], seconds=seconds)
+
+
+def _seen(plugin: Plugin, used: dict[str, list[str]], answer: Answer) -> Seen:
+    seen = Seen(plugin.name, distribution=plugin.distribution, version=plugin.version)
+    seen.instances = used.get(plugin.name, [])
+    seen.state = "enabled" if seen.instances else "not enabled"
+    if error := answer.get("error"):
+        seen.state, seen.cause, seen.remedy = "broken", error["cause"], error["remedy"]
+    provides = answer.get("provides", [])
+    seen.kinds = list(dict.fromkeys(each["kind"] for each in provides))
+    seen.commands = any(each["commands"] for each in provides)
+    return seen
+
+
+def _doubled(plugin: Plugin, known: Sequence[Plugin]) -> Seen:
+    both = [other.origin for other in known if other.name == plugin.name]
+    return Seen(
+        plugin.name,
+        distribution=plugin.distribution,
+        version=plugin.version,
+        state="broken",
+        cause=f"it is provided by {' and '.join(both)}",
+        remedy=f"uninstall one of them, for example: pip uninstall {plugin.distribution}",
+    )
+
+
+def _blame_conflicts(seen: Sequence[Seen], answers: dict[str, Answer]) -> None:
+    """Two plugins that provide the same thing can't be enabled together."""
+    providers: dict[tuple[str, str], list[str]] = {}
+    for name, answer in answers.items():
+        for each in answer.get("provides", []):
+            providers.setdefault((each["kind"], each["name"]), []).append(name)
+    for (kind, thing), names in providers.items():
+        for plugin in seen:
+            if len(names) > 1 and plugin.name in names:
+                plugin.cause = f'{kind} "{thing}" is provided by the plugins {" and ".join(names)}'
+                plugin.remedy = "enable one of them only"
+
+
+def _row(plugin: Seen) -> list[Any]:
+    renamed = plugin.instances not in ([], [plugin.name])
+    state = (
+        f"{plugin.state} as {', '.join(plugin.instances)}" if plugin.state == "enabled" and renamed else plugin.state
+    )
+    return [plugin.name, ", ".join(plugin.kinds) or "?", plugin.distribution, plugin.version, state]

@@ -1,0 +1,57 @@
+"""``nanokimi run``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+
+import anyio
+import typer
+
+from nanokimi_core import __version__
+from nanokimi_core.cli.guard import INTERRUPTED, debugging
+from nanokimi_core.cli.opening import find_setup
+from nanokimi_core.cli.options import Config, example, new_app
+from nanokimi_core.cli.output import on_terminal
+from nanokimi_core.cli.serving import log_missing_images, offer_images, serve
+from nanokimi_core.logs import set_up
+from nanokimi_core.runtime import Assistant
+
+log = logging.getLogger("nanokimi")
+
+app = new_app()
+
+
+@app.command("run", epilog=example("nanokimi run", "nanokimi --config /srv/kai/nanokimi.toml run"))
+def run(ctx: typer.Context, config: Config = None) -> None:
+    """Run the assistant as a service, with every transport of the toml.
+
+    SIGTERM stops it: no more messages are taken, running turns finish within stop_timeout, and it exits with 0.
+    A second signal ends it at once.
+    """
+    set_up(logging.DEBUG if debugging() else logging.INFO)
+    setup = find_setup(ctx, config)
+    assistant = setup.assistant()
+    with assistant.folder.hold():
+        log.info("%s", _what_runs(assistant))
+        if on_terminal():
+            offer_images(setup)
+        else:
+            log_missing_images(setup)
+        stopped: list[signal.Signals] = []
+        anyio.run(serve, assistant, stopped.append)
+    if signal.SIGINT in stopped:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _what_runs(assistant: Assistant) -> str:
+    settings, location = assistant.settings, assistant.location
+    parts = [
+        f"transports {', '.join(settings.transports)}",
+        f"backend {', '.join(settings.backends())}",
+        f"auth {', then '.join(settings.auth) or 'none'}",
+        f"toml {location.toml or 'none (defaults)'}",
+        f"data {location.data}",
+    ]
+    return f"{settings.assistant} runs (nanokimi {__version__}, process {os.getpid()}): {'; '.join(parts)}"
