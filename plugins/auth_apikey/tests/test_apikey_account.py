@@ -161,9 +161,35 @@ async def test_a_refused_key_is_rejected_until_it_changes(context: Context) -> N
     status = await auth.status()
     assert (status.state, status.who) == ("rejected", "…efgh")
     assert 'region = "ai"' in status.remedy
+    assert status.details["refused"].endswith("UTC: 401")
     assert (await auth.grant(CODE)).api_key is not None
     store(context, OTHER)
     assert (await auth.status()).state == "ok"
+
+
+async def test_another_process_sees_the_refusal_and_another_server_does_not(context: Context) -> None:
+    store(context)
+    auth = account(context)
+    await auth.rejected(await auth.grant(CODE), f"401 for {CANARY}")
+    assert (await account(context).status()).state == "rejected"
+    assert (await account(context, region="ai").status()).state == "ok"
+    assert CANARY not in (context.folder / "refused.json").read_text()
+    for garbage in ("", "[]", "{}", "nonsense"):
+        (context.folder / "refused.json").write_text(garbage)
+        assert (await account(context).status()).state == "ok"
+
+
+async def test_the_commands_name_an_instance_of_another_name(context: Context) -> None:
+    context.name = "work"
+    command = "nanokimi auth set-key --plugin work"
+    assert command in (await account(context).status()).remedy
+    assert command in (await check(Settings(), context))[0].remedy
+    with pytest.raises(LoginNeeded, match=command):
+        await account(context).grant(CODE)
+    store(context)
+    auth = account(context)
+    await auth.rejected(await auth.grant(CODE), "401")
+    assert command in (await auth.status()).remedy
 
 
 async def test_a_late_refusal_of_an_old_key_does_not_touch_the_new_one(context: Context) -> None:

@@ -20,9 +20,11 @@ from nanokimi_auth_apikey.keys import (
     check_fit,
     check_form,
     find_key,
+    for_instance,
     tail,
     without_keys,
 )
+from nanokimi_auth_apikey.refusals import Refusals
 from nanokimi_auth_apikey.settings import Settings
 from nanokimi_core import AuthStatus, ConfigError, Context, Grant, LoginNeeded, Need, write_private
 
@@ -36,7 +38,7 @@ class ApiKey:
     def __init__(self, settings: Settings, context: Context) -> None:
         self._settings = settings
         self._context = context
-        self._refused: str | None = None
+        self._refusals = Refusals(context.folder)
 
     async def grant(self, need: Need) -> Grant:
         """Give the key; for kimi-cli together with the file that its gate asks for.
@@ -47,7 +49,7 @@ class ApiKey:
         try:
             key = await self._find()
         except KeyProblem as problem:
-            raise LoginNeeded(str(problem)) from None
+            raise LoginNeeded(self._named(str(problem))) from None
         known = self._settings.known
         return Grant(
             provider="kimi",
@@ -61,12 +63,16 @@ class ApiKey:
         )
 
     async def rejected(self, grant: Grant, why: str) -> None:
-        """Remember that the server refused this grant's key; the grant goes on, since a server may change its mind."""
+        """Remember that the server refused this grant's key, until the key or the server changes.
+
+        The key is given all the same: a balance may be filled up, and a server may have erred.
+        """
         if grant.api_key is None:
             return
         secret = grant.api_key.get_secret_value()
-        self._refused = self._mark(grant.api_key)
-        self._context.log.warning("the server refused the API key %s: %s", tail(secret), without_keys(why, secret))
+        said = without_keys(why, secret)
+        self._context.log.warning("the server refused the API key %s: %s", tail(secret), said)
+        await to_thread.run_sync(self._refusals.note, self._mark(grant.api_key, grant.base_url), said)
 
     async def status(self) -> AuthStatus:
         """Say which key is used, by its last four characters, and whether the server has refused it."""
@@ -78,9 +84,12 @@ class ApiKey:
         try:
             key = await self._find()
         except KeyProblem as problem:
-            return AuthStatus("login_needed", remedy=problem.remedy, details={"cause": problem.cause, **details})
+            details = {"cause": problem.cause, **details}
+            return AuthStatus("login_needed", remedy=self._named(problem.remedy), details=details)
         details["source"] = key.source
-        if self._refused == self._mark(key.secret):
+        said = await to_thread.run_sync(self._refusals.of, self._mark(key.secret, self._settings.endpoint))
+        if said is not None:
+            details["refused"] = said
             return AuthStatus("rejected", key.tail, remedy=self._remedy_when_refused(), details=details)
         return AuthStatus("ok", key.tail, details=details)
 
@@ -112,16 +121,17 @@ class ApiKey:
         return await to_thread.run_sync(find_key, self._settings, self._context.folder)
 
     def _remedy_when_refused(self) -> str:
+        remedy = self._named("make a new key and store it with: nanokimi auth set-key")
         if self._settings.base_url is not None:
-            return "make a new key and store it with: nanokimi auth set-key"
+            return remedy
         other = "ai" if self._settings.region == "cn" else "cn"
-        return (
-            "make a new key and store it with: nanokimi auth set-key"
-            f' (a key of the other region\'s console needs region = "{other}")'
-        )
+        return f'{remedy} (a key of the other region\'s console needs region = "{other}")'
 
-    def _mark(self, key: SecretStr) -> str:
-        return _digest(self._context.installation, key.get_secret_value())
+    def _mark(self, key: SecretStr, endpoint: str) -> str:
+        return _digest(self._context.installation, key.get_secret_value(), endpoint)
+
+    def _named(self, remedy: str) -> str:
+        return for_instance(remedy, self._context.name)
 
     def _fingerprint(self, key: SecretStr) -> str:
         known = self._settings.known

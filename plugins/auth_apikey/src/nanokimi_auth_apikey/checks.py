@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from anyio import to_thread
 
 from nanokimi_auth_apikey.endpoints import MODELS
-from nanokimi_auth_apikey.keys import KeyProblem, find_key
+from nanokimi_auth_apikey.keys import KeyProblem, find_key, for_instance
 from nanokimi_auth_apikey.settings import Settings
 from nanokimi_core import Check, Context
 
@@ -22,7 +22,7 @@ async def _key(settings: Settings, context: Context) -> Check:
     try:
         key = await to_thread.run_sync(find_key, settings, context.folder)
     except KeyProblem as problem:
-        return Check(name, "failed", problem.cause, problem.remedy)
+        return Check(name, "failed", problem.cause, for_instance(problem.remedy, context.name))
     return Check(name, "ok", f"{key.tail} from {key.source}, for {settings.endpoint}")
 
 

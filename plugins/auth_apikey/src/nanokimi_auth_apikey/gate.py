@@ -25,7 +25,7 @@ def gate(folder: Path, need: Need) -> tuple[Mount, ...]:
     """
     if need.agent != "kimi-cli":
         return ()
-    source = folder / _FOLDER
+    source = folder.absolute() / _FOLDER
     source.mkdir(mode=0o755, exist_ok=True)
     source.chmod(0o755)
     file = source / _FILE

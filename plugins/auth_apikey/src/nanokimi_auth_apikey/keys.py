@@ -57,6 +57,12 @@ def without_keys(text: str, key: str = "") -> str:
     return " ".join(text.split())[:300]
 
 
+def for_instance(remedy: str, name: str) -> str:
+    """Let a command name the plugin's instance where it isn't the one of the plugin's own name."""
+    command = "nanokimi auth set-key"
+    return remedy if name == "apikey" else remedy.replace(command, f"{command} --plugin {name}")
+
+
 def find_key(settings: Settings, folder: Path, environ: Mapping[str, str] | None = None) -> Key:
     """Find the key and check that it fits the account.
 

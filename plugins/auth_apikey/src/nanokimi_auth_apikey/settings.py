@@ -17,7 +17,6 @@ from pydantic import (
     ModelWrapValidatorHandler,
     SecretStr,
     SerializeAsAny,
-    StringConstraints,
     ValidationInfo,
     model_validator,
 )
@@ -40,6 +39,20 @@ _LOOKS_LIKE_A_KEY = re.compile(r"sk-[A-Za-z0-9_-]{8,}|eyJ[A-Za-z0-9_-]+\.[A-Za-z
 
 def _refuse(text: LiteralString) -> PydanticCustomError:
     return PydanticCustomError("apikey", text)
+
+
+def _matching(pattern: str, expected: LiteralString) -> AfterValidator:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise _refuse(expected)
+        return value
+
+    return AfterValidator(check)
+
+
+_Variable = Annotated[str, _matching("[A-Za-z_][A-Za-z0-9_]*", "must be the name of an environment variable")]
+_ModelId = Annotated[str, _matching("[!-~]{1,200}", "must be a model's id, without white space")]
+_Capability = Annotated[str, _matching("[a-z][a-z0-9_]*", 'must be a word such as "thinking" or "image_in"')]
 
 
 def _in_private_network(host: str) -> bool:
@@ -92,7 +105,7 @@ class KeySource(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    env: _Variable | None = None
     file: Annotated[Path, AfterValidator(_path_of)] | None = None
 
     @model_validator(mode="wrap")
@@ -101,7 +114,8 @@ class KeySource(BaseModel):
         if isinstance(value, str):
             _check_toml((info.context or {}).get("config_path"))
             return LiteralKey.model_construct(text=SecretStr(value))
-        if isinstance(value, Mapping) and set(value) <= {"env", "file"} and len(value) != 1:
+        one = isinstance(value, Mapping) and (len(value) == 1 or not set(value) <= {"env", "file"})
+        if not one and not isinstance(value, KeySource):
             raise _refuse('must be one of { env = "NAME" } and { file = "path" }')
         return handler(value)
 
@@ -134,9 +148,9 @@ class Settings(BaseModel):
     account: Account = "platform"
     region: Region = "cn"
     base_url: Annotated[str, AfterValidator(_endpoint)] | None = None
-    model: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")] | None = None
+    model: _ModelId | None = None
     context_size: Annotated[int, Field(ge=4096, le=16_777_216)] | None = None
-    capabilities: frozenset[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]] | None = None
+    capabilities: frozenset[_Capability] | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> Settings:
