@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         Turn,
         Usage,
     )
-    from nanokimi_core.contracts.plugin import Check, Context, HasBackgroundWork, NoConfig, Progress
+    from nanokimi_core.contracts.plugin import Check, Context, HasBackgroundWork, Invocation, NoConfig, Progress
     from nanokimi_core.contracts.transport import EditsDrafts, HasTraits, Inbox, ShowsTyping, Traits, Transport
     from nanokimi_core.conversation.prompt import prompt_text
     from nanokimi_core.errors import (
@@ -89,6 +89,7 @@ __all__ = [
     "Inbound",
     "Inbox",
     "Inspectable",
+    "Invocation",
     "LoginNeeded",
     "LogsIn",
     "Mount",
@@ -156,6 +157,7 @@ _HOMES = {
         "Check",
         "Context",
         "HasBackgroundWork",
+        "Invocation",
         "NoConfig",
         "Progress",
     ),

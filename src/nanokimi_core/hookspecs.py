@@ -36,7 +36,8 @@ class Spec(Generic[T_co]):
             an async context manager, the core enters and leaves it.
         config: The model of the plugin's table in the toml.
         check: Lines for ``nanokimi doctor``; runs without ``create``.
-        commands: ``package.module:app``, a typer app, mounted as ``nanokimi NAME …`` and imported only when used.
+        commands: ``package.module:app``, a typer app, mounted as ``nanokimi NAME …`` and imported only when used. It
+            finds an ``Invocation`` in ``typer.Context.obj``.
     """
 
     name: str

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from nanokimi_core.cli.accounts import ask_accounts, import_login, store_key
 from nanokimi_core.cli.guard import FAILED
 from nanokimi_core.cli.opening import find_setup
-from nanokimi_core.cli.options import Config, Json, example, new_group
+from nanokimi_core.cli.options import Config, Json, command, new_group
 from nanokimi_core.cli.output import say, say_json, say_table
 from nanokimi_core.errors import CommandError
 from nanokimi_core.logs import keep_secret
@@ -28,7 +28,7 @@ Instance = Annotated[
 app = new_group("The accounts that pay for the agent.", "nanokimi auth status", "nanokimi auth set-key")
 
 
-@app.command("status", epilog=example("nanokimi auth status", "nanokimi auth status --json"))
+@command(app, "status", "nanokimi auth status", "nanokimi auth status --json")
 def status(ctx: typer.Context, json: Json = False, config: Config = None) -> None:
     """Say how each account of the toml stands; exits with 1 when none of the top level's chain is usable."""
     setup = find_setup(ctx, config)
@@ -46,7 +46,7 @@ def status(ctx: typer.Context, json: Json = False, config: Config = None) -> Non
         raise typer.Exit(FAILED)
 
 
-@app.command("set-key", epilog=example("nanokimi auth set-key", "nanokimi auth set-key < key.txt"))
+@command(app, "set-key", "nanokimi auth set-key", "nanokimi auth set-key < key.txt")
 def set_key(ctx: typer.Context, plugin: Instance = None, config: Config = None) -> None:
     """Store an API key, typed unseen or read from standard input.
 
@@ -57,7 +57,7 @@ def set_key(ctx: typer.Context, plugin: Instance = None, config: Config = None) 
         say(line)
 
 
-@app.command("import", epilog=example("nanokimi auth import kimi-code.json"))
+@command(app, "import", "nanokimi auth import kimi-code.json")
 def import_file(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The credentials file of another machine's login.")],

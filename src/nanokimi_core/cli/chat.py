@@ -12,7 +12,7 @@ import typer
 
 from nanokimi_core.cli.guard import FAILED, INTERRUPTED, debugging
 from nanokimi_core.cli.opening import Setup, find_setup
-from nanokimi_core.cli.options import Config, example, new_app
+from nanokimi_core.cli.options import Config, command, new_app
 from nanokimi_core.cli.output import note
 from nanokimi_core.cli.serving import offer_images, serve
 from nanokimi_core.logs import set_up
@@ -23,10 +23,7 @@ _PATIENCE = 0.5
 app = new_app()
 
 
-@app.command(
-    "chat",
-    epilog=example("nanokimi chat", 'nanokimi chat --once "What can you do?"', "echo Hello | nanokimi chat"),
-)
+@command(app, "chat", "nanokimi chat", 'nanokimi chat --once "What can you do?"', "echo Hello | nanokimi chat")
 def chat(
     ctx: typer.Context,
     once: Annotated[

@@ -103,7 +103,7 @@ def _said(what: str, answer: Answer) -> list[Check]:
     if error := answer.get("error"):
         return [Check(what, "failed", error["cause"], error["remedy"])]
     lines = [Check(**line) for line in answer["checks"]]
-    return lines or [Check(what, "ok", "can be made as the toml says")]
+    return lines or [Check(what, "ok", "can be loaded, and its table is right")]
 
 
 def _room(settings: Settings, backend: str, answer: Answer) -> list[Check]:

@@ -16,7 +16,7 @@ BUILT_IN = {
     "run": "Run the assistant as a service, with every transport of the toml.",
     "init": "Write a nanokimi.toml, from questions or from flags.",
     "config": "Show what the toml comes to.",
-    "plugins": "List the installed plugins, each looked at in a process of its own.",
+    "plugins": "List the installed plugins, and what is wrong with those that are broken.",
     "doctor": "Check the set-up; each line that is not ok says what mends it.",
     "image": "The container image that agents run from.",
     "auth": "The accounts that pay for the agent.",

@@ -6,7 +6,7 @@ import typer
 
 from nanokimi_core.cli.effective import effective
 from nanokimi_core.cli.opening import find_setup
-from nanokimi_core.cli.options import Config, example, new_group
+from nanokimi_core.cli.options import Config, command, new_group
 from nanokimi_core.cli.output import say
 
 _SHOW = "nanokimi config show"
@@ -14,7 +14,7 @@ _SHOW = "nanokimi config show"
 app = new_group("Show what the toml comes to.", _SHOW)
 
 
-@app.command("show", epilog=example(_SHOW))
+@command(app, "show", _SHOW)
 def show(ctx: typer.Context, config: Config = None) -> None:
     """Print the settings that hold, as TOML: the toml's, and the defaults of all that it leaves out.
 

@@ -12,7 +12,7 @@ import typer
 
 from nanokimi_core.cli.guard import FAILED
 from nanokimi_core.cli.opening import Setup, blamed, find_setup
-from nanokimi_core.cli.options import Config, Json, example, new_group
+from nanokimi_core.cli.options import Config, Json, command, new_group
 from nanokimi_core.cli.output import say, say_json, say_table
 from nanokimi_core.contracts.backend import AgentConfig, Chat, Inspectable, Text, Timing
 from nanokimi_core.conversation.turns import Seat
@@ -32,7 +32,7 @@ app = new_group(
 )
 
 
-@app.command("config", epilog=example("nanokimi debug config", 'nanokimi debug config --chat "line:desk"'))
+@command(app, "config", "nanokimi debug config", 'nanokimi debug config --chat "line:desk"')
 def config_(ctx: typer.Context, chat: ChatId = "console:local", json: Json = False, config: Config = None) -> None:
     """Print the config that the agent sees in its container: default model, models, providers, login.
 
@@ -52,7 +52,7 @@ def config_(ctx: typer.Context, chat: ChatId = "console:local", json: Json = Fal
         raise typer.Exit(FAILED)
 
 
-@app.command("probe", epilog=example("nanokimi debug probe", 'nanokimi debug probe "Which model are you?"'))
+@command(app, "probe", "nanokimi debug probe", 'nanokimi debug probe "Which model are you?"')
 def probe(
     ctx: typer.Context,
     text: Annotated[str, typer.Argument(metavar="[TEXT]", help="What to ask.", show_default=False)] = _PROMPT,
@@ -83,7 +83,7 @@ def probe(
         raise typer.Exit(FAILED)
 
 
-@app.command("logs", epilog=example("nanokimi debug logs", "nanokimi debug logs --lines 500"))
+@command(app, "logs", "nanokimi debug logs", "nanokimi debug logs --lines 500")
 def logs(
     ctx: typer.Context,
     chat: ChatId = "console:local",

@@ -16,7 +16,7 @@ from nanokimi_core.cli.checks import core_checks, instance_checks, other_plugins
 from nanokimi_core.cli.children import TIMEOUT
 from nanokimi_core.cli.guard import FAILED
 from nanokimi_core.cli.opening import Setup
-from nanokimi_core.cli.options import Config, Json, chosen_config, example, new_app
+from nanokimi_core.cli.options import Config, Json, chosen_config, command, new_app
 from nanokimi_core.cli.output import plain, say, say_json
 from nanokimi_core.cli.plugins import Timeout
 from nanokimi_core.config import load, locate
@@ -29,7 +29,7 @@ _MARKS = {"ok": "ok", "warning": "warning", "failed": "FAILED"}
 app = new_app()
 
 
-@app.command("doctor", epilog=example("nanokimi doctor", "nanokimi doctor --json"))
+@command(app, "doctor", "nanokimi doctor", "nanokimi doctor --json")
 def doctor(ctx: typer.Context, json: Json = False, timeout: Timeout = TIMEOUT, config: Config = None) -> None:
     """Check the set-up; each line that is not ok says what mends it.
 

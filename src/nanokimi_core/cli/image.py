@@ -11,7 +11,7 @@ import typer
 
 from nanokimi_core.cli.guard import FAILED
 from nanokimi_core.cli.opening import Setup, find_setup
-from nanokimi_core.cli.options import Config, Json, example, new_group
+from nanokimi_core.cli.options import Config, Json, command, new_group
 from nanokimi_core.cli.output import say, say_json, say_table
 from nanokimi_core.cli.serving import backends, build_image, image_status
 from nanokimi_core.contracts.backend import ImageStatus
@@ -20,7 +20,7 @@ from nanokimi_core.errors import CommandError
 app = new_group("The container image that agents run from.", "nanokimi image build", "nanokimi image status")
 
 
-@app.command("build", epilog=example("nanokimi image build", "nanokimi image build --fresh"))
+@command(app, "build", "nanokimi image build", "nanokimi image build --fresh")
 def build(
     ctx: typer.Context,
     fresh: Annotated[bool, typer.Option("--fresh", help="Build every layer anew, without the engine's cache.")] = False,
@@ -39,7 +39,7 @@ def build(
         say(f'The image "{status.name}" is built ({time.monotonic() - started:.0f} s).')
 
 
-@app.command("status", epilog=example("nanokimi image status"))
+@command(app, "status", "nanokimi image status")
 def status(ctx: typer.Context, json: Json = False, config: Config = None) -> None:
     """Say whether the image is on this machine; exits with 1 when it is missing."""
     found = _statuses(find_setup(ctx, config))

@@ -13,7 +13,7 @@ from pydantic import SecretStr, ValidationError
 
 from nanokimi_core.cli.auth import read_key
 from nanokimi_core.cli.first_steps import next_steps, store_secrets
-from nanokimi_core.cli.options import chosen_config, example, new_app
+from nanokimi_core.cli.options import chosen_config, command, new_app
 from nanokimi_core.cli.output import say
 from nanokimi_core.cli.takeover import OldBot, look_at_old_bot, place_instructions
 from nanokimi_core.cli.template import Choices, Group, render
@@ -27,13 +27,12 @@ from nanokimi_core.folder import DataFolder
 app = new_app()
 
 
-@app.command(
+@command(
+    app,
     "init",
-    epilog=example(
-        "nanokimi init",
-        "nanokimi init --yes --backend kimi_docker --auth apikey --account kimi-code",
-        "nanokimi init --from ~/old-bot --group family=whatsapp:123@g.us",
-    ),
+    "nanokimi init",
+    "nanokimi init --yes --backend kimi_docker --auth apikey --account kimi-code",
+    "nanokimi init --from ~/old-bot --group family=whatsapp:123@g.us",
 )
 def init(
     ctx: typer.Context,

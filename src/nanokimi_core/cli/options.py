@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -13,6 +14,8 @@ Config = Annotated[
     typer.Option("--config", metavar="FILE", help="The toml, in place of the one that is found by itself."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _SETTINGS = {"help_option_names": ["-h", "--help"]}
 
@@ -42,6 +45,16 @@ def new_group(text: str, *examples: str, cls: Any = None) -> typer.Typer:
     return app
 
 
+def command(app: typer.Typer, name: str, *examples: str) -> Callable[[Function], Function]:
+    """Make a function a command of an app; its docstring is the help, and examples stand at the help's end."""
+
+    def declare(function: Function) -> Function:
+        text = _unwrapped(function.__doc__ or "")
+        return app.command(name, help=text, epilog=example(*examples))(function)
+
+    return declare
+
+
 def example(*lines: str) -> str:
     """Write the end of a command's help: how it is used."""
     return "\n".join(["\b", "Examples:" if len(lines) > 1 else "Example:", *(f"    {line}" for line in lines)])
@@ -50,6 +63,11 @@ def example(*lines: str) -> str:
 def chosen_config(ctx: typer.Context, config: Path | None) -> Path | None:
     """Give the toml that the command line names: after the command's name, else before it."""
     return config or ctx.find_root().params.get("config")
+
+
+def _unwrapped(text: str) -> str:
+    """Make each paragraph one line, to be wrapped at the terminal's width."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _markup() -> Any:

@@ -12,7 +12,7 @@ import typer
 
 from nanokimi_core.cli.children import TIMEOUT, Answer, ask_all
 from nanokimi_core.cli.opening import find_setup
-from nanokimi_core.cli.options import Config, Json, example, new_app
+from nanokimi_core.cli.options import Config, Json, command, new_app
 from nanokimi_core.cli.output import say, say_json, say_table
 from nanokimi_core.config import Settings
 from nanokimi_core.plugins import Plugin, installed
@@ -51,11 +51,12 @@ class Seen:
     remedy: str = ""
 
 
-@app.command("plugins", epilog=example("nanokimi plugins", "nanokimi plugins --json"))
+@command(app, "plugins", "nanokimi plugins", "nanokimi plugins --json")
 def plugins(ctx: typer.Context, json: Json = False, timeout: Timeout = TIMEOUT, config: Config = None) -> None:
-    """List the installed plugins, each looked at in a process of its own.
+    """List the installed plugins, and what is wrong with those that are broken.
 
-    A plugin that can't be loaded is listed as broken, with the cause. "enabled" means that the toml uses it.
+    Each is looked at in a process of its own, so that a broken one is listed with the cause. "enabled" means that the
+    toml uses it.
     """
     settings = find_setup(ctx, config).settings
     seen = look_at_all(settings, timeout)

@@ -12,7 +12,7 @@ import typer
 from nanokimi_core import __version__
 from nanokimi_core.cli.guard import INTERRUPTED, debugging
 from nanokimi_core.cli.opening import find_setup
-from nanokimi_core.cli.options import Config, example, new_app
+from nanokimi_core.cli.options import Config, command, new_app
 from nanokimi_core.cli.output import on_terminal
 from nanokimi_core.cli.serving import log_missing_images, offer_images, serve
 from nanokimi_core.logs import set_up
@@ -23,7 +23,7 @@ log = logging.getLogger("nanokimi")
 app = new_app()
 
 
-@app.command("run", epilog=example("nanokimi run", "nanokimi --config /srv/kai/nanokimi.toml run"))
+@command(app, "run", "nanokimi run", "nanokimi --config /srv/kai/nanokimi.toml run")
 def run(ctx: typer.Context, config: Config = None) -> None:
     """Run the assistant as a service, with every transport of the toml.
 

@@ -39,6 +39,24 @@ class Context(Protocol):
         ...
 
 
+class Invocation(Protocol):
+    """What the commands of a plugin (``Spec.commands``) find in ``typer.Context.obj``; made when first asked for."""
+
+    @property
+    def config(self) -> Any:
+        """The instance's table, checked.
+
+        Raises:
+            ConfigError: It is wrong.
+        """
+        ...
+
+    @property
+    def context(self) -> Context:
+        """The instance's context; what it tells the owner goes to the log."""
+        ...
+
+
 @dataclass(frozen=True)
 class Check:
     """A line of ``nanokimi doctor``.
