@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 import traceback
 from datetime import UTC, datetime
@@ -18,8 +19,9 @@ from testbed.cloud_oauth import OAuth
 
 pytestmark = pytest.mark.anyio
 
-CODE = Need("kimi-code", PurePosixPath("/home/node/.kimi-code"), (1000, 1000))
-CLI = Need("kimi-cli", PurePosixPath("/home/node/.kimi"), (1000, 1000))
+USER = (os.geteuid() or 1000, os.getegid() or 1000)
+CODE = Need("kimi-code", PurePosixPath("/home/node/.kimi-code"), USER)
+CLI = Need("kimi-cli", PurePosixPath("/home/node/.kimi"), USER)
 AI = "kimi-code-env-0e4f99c69cc27850"
 
 
