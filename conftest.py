@@ -11,6 +11,8 @@ import pytest
 
 from testbed.cloud import Cloud
 
+pytest_plugins = ["testbed.engine"]
+
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 ENGINE_SECONDS = 5
 

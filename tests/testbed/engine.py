@@ -9,7 +9,7 @@ import fcntl
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,6 @@ from nanokimi_backend_kimi_docker.config import KimiDockerConfig
 from nanokimi_backend_kimi_docker.engine import Engine, address
 from nanokimi_backend_kimi_docker.image.build import build_image, image_status
 from nanokimi_backend_kimi_docker.image.config import BuildConfig
-from nanokimi_core import Progress
 from testbed import images
 
 AGENTS = ("kimi-code", "kimi-cli")
@@ -72,16 +71,12 @@ async def _made(settings: KimiDockerConfig) -> str:
         status = await image_status(engine, settings)
         if not status.present:
             say(f"making {status.name}")
-            await _shown(build_image(settings))
+            async with aclosing(build_image(settings)) as steps:
+                async for step in steps:
+                    say(f"  {step.done}/{step.total} {step.text}")
     finally:
         engine.close()
     return status.name
-
-
-async def _shown(steps: AsyncIterator[Progress]) -> None:
-    async with aclosing(steps):  # type: ignore[type-var]
-        async for step in steps:
-            say(f"  {step.done}/{step.total} {step.text}")
 
 
 @contextmanager

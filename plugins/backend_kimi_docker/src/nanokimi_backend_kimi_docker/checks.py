@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
+import os
+import pwd
 import shutil
 import socket
 from collections.abc import Sequence
@@ -58,11 +59,18 @@ def _reach(name: str) -> Check | None:
             name,
             "failed",
             f"this user may not use the engine at {place}",
-            f"run: sudo usermod -aG docker {getpass.getuser()} (then log out and in again)",
+            f"run: sudo usermod -aG docker {_me()} (then log out and in again)",
         )
     except OSError as error:
         return Check(name, "failed", *_absent(place, error))
     return None
+
+
+def _me() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return "$USER"
 
 
 def _absent(place: str, error: OSError) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -49,8 +49,8 @@ async def image_status(engine: Engine, config: KimiDockerConfig) -> ImageStatus:
     return ImageStatus(name, present=True, detail=detail, download=download, buildable=not own)
 
 
-async def build_image(config: KimiDockerConfig, *, fresh: bool = False) -> AsyncIterator[Progress]:
-    """Build the image; leaving the iteration stops the build.
+def build_image(config: KimiDockerConfig, *, fresh: bool = False) -> AsyncGenerator[Progress, None]:
+    """Build the image that the settings call for; leaving the iteration stops the build.
 
     Args:
         config: The plugin's settings.
@@ -65,7 +65,15 @@ async def build_image(config: KimiDockerConfig, *, fresh: bool = False) -> Async
             f'"{config.image}" is an image of your own, which NanoKimi does not build',
             remedy="leave out image in [plugins.kimi_docker] to use the one that NanoKimi builds",
         )
-    recipe = Recipe.of(config.agent, config.build)
+    return build(Recipe.of(config.agent, config.build), fresh=fresh)
+
+
+async def build(recipe: Recipe, *, fresh: bool = False) -> AsyncGenerator[Progress, None]:
+    """Build an image.
+
+    Raises:
+        AgentError: The build failed.
+    """
     log = BuildLog(recipe)
     engine = Engine(timeout=SILENCE)
     stream = _Stream(recipe, fresh=fresh)
@@ -77,7 +85,8 @@ async def build_image(config: KimiDockerConfig, *, fresh: bool = False) -> Async
                 yield step
             if anyio.current_time() > deadline:
                 raise AgentError(Failure.ENGINE, f"building the image took longer than {LIMIT / 60:.0f} minutes")
-        await engine.call(lambda client: client.prune_images(_UNUSED), "remove older parts of the image")
+        with suppress(AgentError):  # another one is cleaning up: the image is there all the same
+            await engine.call(lambda client: client.prune_images(_UNUSED), "remove older parts of the image")
         yield Progress("done", 1, 1)
     finally:
         with anyio.CancelScope(shield=True):
