@@ -226,7 +226,7 @@ async def test_a_container_larger_than_the_machine_is_a_warning(context: PlainCo
 
 
 @pytest.mark.engine
-async def test_an_image_without_a_shell_or_agent_is_a_failure(
+async def test_an_image_without_a_shell_is_a_failure(
     context: PlainContext, engine: Any, no_container_stays: None
 ) -> None:
     engine.import_image_from_data(b"\0" * 10240, repository="nanokimi-test/empty", tag="1")
@@ -236,4 +236,12 @@ async def test_an_image_without_a_shell_or_agent_is_a_failure(
         engine.remove_image("nanokimi-test/empty:1", force=True)
     assert found["image"].outcome == "ok"
     assert found["container"].outcome == "failed"
-    assert "executable file not found" in found["container"].cause or "no such file" in found["container"].cause
+    assert "can't run a shell" in found["container"].cause
+    assert "leave out image" in found["container"].remedy
+
+
+@pytest.mark.engine
+async def test_an_image_of_another_agent_is_a_failure(context: PlainContext, kimi_cli_image: str) -> None:
+    found = by_name(await checks.check(KimiDockerConfig(image=kimi_cli_image), context))["container"]
+    assert found.outcome == "failed"
+    assert found.cause.endswith("has no kimi-code")

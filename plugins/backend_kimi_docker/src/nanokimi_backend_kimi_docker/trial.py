@@ -22,12 +22,12 @@ from nanokimi_backend_kimi_docker.mounts import User, agent_user
 from nanokimi_core import AgentError, Check, Context, private_folder, write_private
 
 _SECONDS = 15
-_TRIALS = {
+_FOLDERS = {
     11: "can't read a private file of the data folder",
     12: "can't write in a workspace",
     13: "can't write in the agent's home",
-    127: "has no shell",
 }
+_NO_AGENT = 14
 
 
 async def check(engine: Engine, config: KimiDockerConfig, context: Context, image: str) -> Check:
@@ -53,9 +53,11 @@ async def check(engine: Engine, config: KimiDockerConfig, context: Context, imag
         await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
     if code == 0:
         return Check(name, "ok", f"{who} starts, and can use the data folder")
+    if code not in _FOLDERS:
+        lack = f"has no {config.agent}" if code == _NO_AGENT else f"can't run a shell (exit code {code})"
+        return Check(name, "failed", f"{who} {lack}", _other_image(config))
     told = await engine.call(lambda client: client.info(), "say how it is set up")
-    cause = f"{who} {_TRIALS.get(code, f'ended with exit code {code}')}"
-    return Check(name, "failed", cause, remedy(told, context.folder, user))
+    return Check(name, "failed", f"{who} {_FOLDERS[code]}", remedy(told, context.folder, user))
 
 
 def remedy(info: dict[str, Any], folder: Path, user: User) -> str:
@@ -79,6 +81,12 @@ def remedy(info: dict[str, Any], folder: Path, user: User) -> str:
     if str(info.get("DockerRootDir", "")).startswith("/var/snap/"):
         return "a Docker from snap sees only home folders: set NANOKIMI_HOME to a folder beneath yours"
     return f"run: sudo chown -R {user.outside[0]}:{user.outside[1]} {quoted}"
+
+
+def _other_image(config: KimiDockerConfig) -> str:
+    if config.image is None:
+        return "build the image again: nanokimi image build --fresh"
+    return "make the image that image names from NanoKimi's own, or leave out image in [plugins.kimi_docker]"
 
 
 def _owner(engine: str) -> int | None:
@@ -111,6 +119,7 @@ def _plan(config: KimiDockerConfig, image: str, user: User, binds: tuple[Bind, .
         f"cat {agent.config_path} >/dev/null || exit 11\n"
         f"touch {WORKSPACE}/trial || exit 12\n"
         f"touch {agent.home}/trial || exit 13\n"
+        f"test -x {agent.command[0]} || exit {_NO_AGENT}\n"
     )
     return Plan(
         image=image,

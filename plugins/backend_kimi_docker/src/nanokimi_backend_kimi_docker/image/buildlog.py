@@ -32,7 +32,7 @@ _REMEDIES = (
         "a proxy here signs with its own certificate: use base images that trust it (docs/image.md)",
     ),
     (
-        ("resolv", "no such host", "EAI_AGAIN", "timeout", "ETIMEDOUT", "timed out", "unreachable", "refused", "name resolution"),
+        ("resolv", "no such host", "EAI_AGAIN", "timeout", "ETIMEDOUT", "timed out", "unreachable", "refused"),
         'see whether this machine reaches the internet; network = "host" or proxy in [plugins.kimi_docker.build] '
         "may help; then: nanokimi image build",
     ),
