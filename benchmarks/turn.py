@@ -32,7 +32,7 @@ from nanokimi_core.config import Location, Settings
 from nanokimi_core.plugins import PluginHost, installed
 from nanokimi_core.runtime import Assistant
 from testbed import engine as test_engine
-from testbed.cloud import Cloud, Model
+from testbed.cloud import Cloud
 from testbed.fakes import plugin, providing
 
 KEY = "sk-benchmark-0123456789abcdef"
@@ -62,7 +62,6 @@ def model_server() -> Iterator[str]:
 
 def serve() -> None:
     with Cloud() as cloud:
-        cloud.models["platform"] = [Model("kimi-k2.6", 262_144)]
         cloud.add_key(KEY)
         print(cloud.base_url_platform, flush=True)
         sys.stdin.read()

@@ -34,7 +34,6 @@ class Owner:
             "MOONSHOT_API_KEY": cloud.add_key(KEY),
             **{name: os.environ[name] for name in ("DOCKER_HOST",) if name in os.environ},
         }
-        cloud.models["platform"][0] = cloud.models["platform"][0].__class__("kimi-k2.6", 262_144)
 
     def write(self, auth: str, **limits: Any) -> None:
         lines = [

@@ -43,7 +43,7 @@ class Cloud:
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.oauth = OAuth()
         self.models: dict[Account, list[Model]] = {
-            "platform": [Model("kimi-k2.5"), Model("kimi-latest", 131_072)],
+            "platform": [Model("kimi-k2.5"), Model("kimi-k2.6")],
             "coding": [Model("kimi-for-coding")],
         }
         self.requests: deque[Recorded] = deque(maxlen=_MOST_REQUESTS)
