@@ -14,7 +14,7 @@ from nanokimi_core.errors import AgentError, CommandError, LoginNeeded, NanoKimi
 BUILT_IN = {
     "chat": "Talk to the assistant in this terminal.",
     "run": "Run the assistant as a service, with every transport of the toml.",
-    "init": "Write a nanokimi.toml, from questions or from flags.",
+    "init": "Write a nanokimi.toml with comments, from questions or from flags.",
     "config": "Show what the toml comes to.",
     "plugins": "List the installed plugins, and what is wrong with those that are broken.",
     "doctor": "Check the set-up; each line that is not ok says what mends it.",

@@ -55,7 +55,7 @@ def config_(ctx: typer.Context, chat: ChatId = "console:local", json: Json = Fal
 @command(app, "probe", "nanokimi debug probe", 'nanokimi debug probe "Which model are you?"')
 def probe(
     ctx: typer.Context,
-    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="What to ask.", show_default=False)] = _PROMPT,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to ask.", show_default=False)] = _PROMPT,
     chat: ChatId = "console:local",
     json: Json = False,
     config: Config = None,

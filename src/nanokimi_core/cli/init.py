@@ -36,7 +36,7 @@ app = new_app()
 )
 def init(
     ctx: typer.Context,
-    path: Annotated[Path | None, typer.Argument(metavar="[PATH]", help="Where to write; ./nanokimi.toml.")] = None,
+    path: Annotated[Path | None, typer.Argument(metavar="PATH", help="Where to write; ./nanokimi.toml.")] = None,
     assistant: Annotated[str | None, typer.Option(metavar="NAME", help="What the assistant is called.")] = None,
     backend: Annotated[str | None, typer.Option(metavar="NAME", help="kimi_docker, echo, or another plugin.")] = None,
     agent: Annotated[str | None, typer.Option(metavar="NAME", help="kimi-code or kimi-cli.")] = None,

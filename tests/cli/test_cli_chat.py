@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from testbed.site import Site, command
+
+NOTICE = "No nanokimi.toml yet, so the built-in echo answers with what you write; to get Kimi: nanokimi init\n"
+SECONDS = 20
+
+
+def until(path: Path, text: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while text not in (path.read_text() if path.exists() else ""):
+        assert time.monotonic() < deadline, f"{text!r} never came to {path}"
+        time.sleep(0.02)
+
+
+def read_until(terminal: int, text: str) -> str:
+    said = b""
+    deadline = time.monotonic() + SECONDS
+    while text.encode() not in said:
+        assert time.monotonic() < deadline, f"{text!r} never came: {said!r}"
+        said += os.read(terminal, 4096)
+    return said.decode()
+
+
+def test_without_a_toml_the_echo_answers_and_one_line_says_how_to_get_kimi(site: Site) -> None:
+    done = site.run("chat", "--once", "hello")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", NOTICE)
+
+
+def test_with_a_toml_nothing_but_the_answer_is_printed(site: Site) -> None:
+    site.toml("")
+    done = site.run("chat", "--once", "hello")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
+
+
+def test_each_line_of_a_pipe_is_a_message_answered_in_order(site: Site) -> None:
+    site.toml("")
+    done = site.run("chat", said="one\ntwo\n\nthree")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "one\ntwo\nthree\n", "")
+
+
+def test_a_pipes_bytes_that_are_no_text_are_answered_too(site: Site) -> None:
+    site.toml("")
+    started = command(["chat"])
+    done = subprocess.run(
+        started, input=b"caf\xe9\nend\n", capture_output=True, timeout=SECONDS, env=site.environ(), cwd=site.home
+    )
+    assert done.returncode == 0
+    assert done.stdout.decode().splitlines()[1] == "end"
+
+
+def test_no_input_at_all_ends_at_once(site: Site) -> None:
+    site.toml("")
+    script = f"exec {' '.join(command(['chat']))} <&-"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, timeout=SECONDS, env=site.environ(), cwd=site.home)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_a_pipe_that_nobody_reads_ends_the_chat_without_a_traceback(site: Site) -> None:
+    site.toml("")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with subprocess.Popen(
+        command(["chat"]),
+        stdin=subprocess.PIPE,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=site.environ(),
+        cwd=site.home,
+    ) as chat:
+        os.close(writer)
+        _, said = chat.communicate("one\ntwo\nthree\n", timeout=SECONDS)
+    assert "Traceback" not in said
+    assert said.count("\n") <= 1
+
+
+def test_an_answer_that_failed_exits_with_1_and_tells_the_owner_the_cause_and_the_remedy(site: Site) -> None:
+    site.ours("lab")
+    image(site)
+    site.toml('backend = "lab"\n[plugins.lab]\nfails = "the month\'s tokens are used up"\n')
+    for done in (site.run("chat", "--once", "hello"), site.run("chat", said="hello\n")):
+        assert done.returncode == 1
+        assert "my account is used up" in done.stdout
+        assert done.stderr == "nanokimi: console:local: quota: the month's tokens are used up; pay the bill\n"
+
+
+def test_a_plugins_fault_in_a_turn_is_one_sentence_without_a_traceback(site: Site) -> None:
+    site.ours("lab")
+    image(site)
+    site.toml('backend = "lab"\n[plugins.lab]\nraises = "no such shelf"\n')
+    done = site.run("chat", "--once", "hello")
+    assert done.returncode == 1
+    assert "backend lab has a fault: LookupError: no such shelf" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_consoles_place_is_taken_even_where_the_toml_has_other_transports(site: Site) -> None:
+    site.ours("desk")
+    site.toml('transports = ["desk", "line"]\n[plugins.desk]\nout = "out"\n')
+    done = site.run("chat", "--once", "hello")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
+
+
+def test_the_environment_names_the_toml_the_data_and_the_assistant(site: Site) -> None:
+    site.ours("lab")
+    place = site.folder / "elsewhere"
+    place.mkdir()
+    (place / "my.toml").write_text('assistant = "Ada"\n')
+    env = {
+        "NANOKIMI_CONFIG": str(place / "my.toml"),
+        "NANOKIMI_HOME": str(place / "store"),
+        "ASSISTANT_NAME": "Bo",
+    }
+    shown = site.run("config", "show", env=env).stdout
+    assert 'assistant = "Bo"' in shown
+    assert site.run("chat", "--once", "hello", env=env).returncode == 0
+    assert (place / "store" / "installation").is_file()
+    assert not site.data.exists()
+
+
+def test_a_second_process_on_the_same_folder_is_told_which_one_holds_it(site: Site) -> None:
+    site.toml("")
+    with site.start("chat", stdin=subprocess.PIPE) as first:
+        until(site.data / "nanokimi.lock", str(first.pid))
+        second = site.run("chat", "--once", "hello")
+        assert first.stdin is not None
+        first.stdin.close()
+        assert first.wait(SECONDS) == 0
+    assert second.returncode == 4
+    assert second.stderr == (
+        f"nanokimi: the data folder {site.data} is in use by process {first.pid}; "
+        "stop that process, or choose another folder with NANOKIMI_HOME\n"
+    )
+
+
+def image(site: Site) -> None:
+    folder = site.data / "plugins" / "lab"
+    folder.mkdir(parents=True)
+    (folder / "image").touch()
+
+
+def test_a_missing_image_is_said_with_the_command_and_the_size_of_the_download(site: Site) -> None:
+    site.ours("lab")
+    site.toml('backend = "lab"\n')
+    done = site.run("chat", "--once", "hello")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        'nanokimi: the agent\'s image "lab:1" is not on this machine; '
+        "build it with: nanokimi image build (downloads about 3 MB)\n"
+    )
+
+
+def test_a_missing_image_of_the_owners_own_is_not_offered_to_be_built(site: Site) -> None:
+    site.ours("lab")
+    site.toml('backend = "lab"\n[plugins.lab]\nown_image = true\n')
+    done = site.run("chat", "--once", "hello")
+    assert done.returncode == 1
+    assert "fetch or build it yourself" in done.stderr
+
+
+def test_an_engine_that_cannot_be_asked_stops_the_chat_with_the_remedy(site: Site) -> None:
+    site.ours("lab")
+    site.toml('backend = "lab"\n[plugins.lab]\nfails = "engine"\n')
+    done = site.run("chat", "--once", "hello")
+    assert (done.returncode, done.stderr) == (1, "nanokimi: the lab is locked; unlock it\n")
+
+
+def in_terminal(site: Site, *arguments: str) -> tuple[subprocess.Popen[bytes], int]:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command(arguments),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=site.environ(TERM="dumb"),
+        cwd=site.home,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    return process, ours
+
+
+def test_in_a_terminal_a_missing_image_is_built_when_the_person_agrees(site: Site) -> None:
+    site.ours("lab")
+    site.toml('backend = "lab"\n')
+    process, terminal = in_terminal(site, "chat")
+    asked = read_until(terminal, "[Y/n]")
+    assert "downloads about 3 MB" in " ".join(asked.split())
+    os.write(terminal, b"y\n")
+    read_until(terminal, "Ctrl-D ends")
+    os.write(terminal, b"hello\n")
+    read_until(terminal, "done: hello")
+    os.write(terminal, b"\x04")
+    assert process.wait(SECONDS) == 0
+    os.close(terminal)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_waiting_chat_with_its_own_exit_code(site: Site, number: int, code: int) -> None:
+    site.toml("")
+    process, terminal = in_terminal(site, "chat")
+    read_until(terminal, "Ctrl-D ends")
+    process.send_signal(number)
+    assert process.wait(SECONDS) == code
+    os.close(terminal)
+
+
+def test_a_signal_lets_a_running_answer_finish(site: Site) -> None:
+    site.ours("lab")
+    image(site)
+    site.toml('backend = "lab"\n[plugins.lab]\nseconds = 1.5\n')
+    process, terminal = in_terminal(site, "chat")
+    read_until(terminal, "Ctrl-D ends")
+    os.write(terminal, b"hello\n")
+    read_until(terminal, "thinking")
+    process.send_signal(signal.SIGINT)
+    said = read_until(terminal, "done: hello")
+    assert "Ctrl-C again ends at once" in said
+    assert process.wait(SECONDS) == 130
+    os.close(terminal)

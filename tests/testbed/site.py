@@ -1,0 +1,111 @@
+"""Distributions made by a test, and the real command run in a clean environment that sees them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+TESTS = Path(__file__).parent.parent
+THIRD_PARTY = "testbed.third_party"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command that ran in the test's own process has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Outcome]
+
+
+@dataclass
+class Site:
+    """A folder as pip would fill it, and a home for the command.
+
+    Attributes:
+        folder: The site's distributions, and ``home/``, where commands run.
+    """
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def home(self) -> Path:
+        """Where commands run; ``nanokimi.toml`` is found there."""
+        path = self.folder / "home"
+        path.mkdir(exist_ok=True)
+        return path
+
+    @property
+    def data(self) -> Path:
+        return self.home / "data"
+
+    def toml(self, text: str) -> Path:
+        path = self.home / "nanokimi.toml"
+        path.write_text(text)
+        return path
+
+    def install(self, name: str, target: str, *, distribution: str = "", version: str = "1.0") -> None:
+        """Register an entry point ``name`` of the group ``nanokimi``."""
+        dist = distribution or f"nanokimi-{name}"
+        info = self.folder / "packages" / f"{dist.replace('-', '_')}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[nanokimi]\n{name} = {target}\n")
+
+    def write(self, name: str, source: str, **more: str) -> None:
+        """Make a plugin out of its source."""
+        module = f"third_party_{name}{len(list(self.folder.glob('packages/*')))}"
+        packages = self.folder / "packages"
+        packages.mkdir(exist_ok=True)
+        (packages / f"{module}.py").write_text(source)
+        self.install(name, module, **more)
+
+    def ours(self, *names: str) -> None:
+        """Install plugins of ``testbed.third_party``."""
+        for name in names:
+            self.install(name, f"{THIRD_PARTY}.{name}")
+
+    def environ(self, **more: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "TMPDIR") or k.startswith("COVERAGE")}
+        paths = os.pathsep.join([str(self.folder / "packages"), str(TESTS)])
+        own = {"HOME": str(self.home), "PYTHONPATH": paths, "COLUMNS": "80"}
+        return kept | own | self.environment | more
+
+    def run(self, *arguments: str, said: str | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
+        """Run ``nanokimi``; the input is empty unless ``said``."""
+        return subprocess.run(
+            command(arguments),
+            input=said or "",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=self.home,
+            env=self.environ(**more.pop("env", {})),
+            check=False,
+            **more,
+        )
+
+    def start(self, *arguments: str, stdin: int | IO[Any] | None = subprocess.DEVNULL) -> subprocess.Popen[str]:
+        """Start ``nanokimi`` and go on."""
+        return subprocess.Popen(
+            command(arguments),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.home,
+            env=self.environ(),
+        )
+
+
+def command(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "nanokimi_core", *arguments]

@@ -1,0 +1,22 @@
+"""The commands that ``desk`` brings: ``nanokimi desk …``."""
+
+from __future__ import annotations
+
+import typer
+
+from nanokimi_core import Invocation
+
+app = typer.Typer(help="The desk's own commands.")
+
+
+@app.command()
+def where(ctx: typer.Context) -> None:
+    """Say where answers are written."""
+    here: Invocation = ctx.obj
+    typer.echo(f"{here.context.name} writes {here.config.out} and keeps {here.context.folder.name}")
+
+
+@app.command()
+def fall() -> None:
+    """Raise."""
+    raise LookupError("the desk fell over")
