@@ -177,6 +177,8 @@ def _create(client: Any, plan: Plan) -> str:
         security_opt=["no-new-privileges"],
         read_only=True,
         init=True,
+        # An engine with userns-remap would make the container's user somebody who owns none of the mounted folders.
+        userns_mode="host",
         pids_limit=limits.pids,
         mem_limit=limits.memory,
         memswap_limit=limits.memory,

@@ -48,7 +48,7 @@ async def check(engine: Engine, config: KimiDockerConfig, context: Context, imag
     except OSError as error:
         return Check(name, "failed", f"the data folder can't be written: {error}", "look at its owner and free space")
     except AgentError as error:
-        return Check(name, "failed", str(error), error.remedy)
+        return Check(name, "failed", str(error), await _engines_remedy(engine, context.folder, user, error))
     finally:
         await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
     if code == 0:
@@ -56,8 +56,19 @@ async def check(engine: Engine, config: KimiDockerConfig, context: Context, imag
     if code not in _FOLDERS:
         lack = f"has no {config.agent}" if code == _NO_AGENT else f"can't run a shell (exit code {code})"
         return Check(name, "failed", f"{who} {lack}", _other_image(config))
-    told = await engine.call(lambda client: client.info(), "say how it is set up")
-    return Check(name, "failed", f"{who} {_FOLDERS[code]}", remedy(told, context.folder, user))
+    return Check(name, "failed", f"{who} {_FOLDERS[code]}", await _rights(engine, context.folder, user))
+
+
+async def _engines_remedy(engine: Engine, folder: Path, user: User, error: AgentError) -> str:
+    if "permission denied" in str(error):
+        return await _rights(engine, folder, user)
+    if "nanokimi doctor" in error.remedy:
+        return "restart the engine (sudo systemctl restart docker), or read its log (journalctl -u docker)"
+    return error.remedy
+
+
+async def _rights(engine: Engine, folder: Path, user: User) -> str:
+    return remedy(await engine.call(lambda client: client.info(), "say how it is set up"), folder, user)
 
 
 def remedy(info: dict[str, Any], folder: Path, user: User) -> str:
