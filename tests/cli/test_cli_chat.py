@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import subprocess
 import time
@@ -9,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed.site import Site, command
+from testbed.site import SECONDS, Site, command
 
 NOTICE = "No nanokimi.toml yet, so the built-in echo answers with what you write; to get Kimi: nanokimi init\n"
-SECONDS = 20
 
 
 def until(path: Path, text: str) -> None:
@@ -20,15 +18,6 @@ def until(path: Path, text: str) -> None:
     while text not in (path.read_text() if path.exists() else ""):
         assert time.monotonic() < deadline, f"{text!r} never came to {path}"
         time.sleep(0.02)
-
-
-def read_until(terminal: int, text: str) -> str:
-    said = b""
-    deadline = time.monotonic() + SECONDS
-    while text.encode() not in said:
-        assert time.monotonic() < deadline, f"{text!r} never came: {said!r}"
-        said += os.read(terminal, 4096)
-    return said.decode()
 
 
 def test_without_a_toml_the_echo_answers_and_one_line_says_how_to_get_kimi(site: Site) -> None:
@@ -175,56 +164,59 @@ def test_an_engine_that_cannot_be_asked_stops_the_chat_with_the_remedy(site: Sit
     assert (done.returncode, done.stderr) == (1, "nanokimi: the lab is locked; unlock it\n")
 
 
-def in_terminal(site: Site, *arguments: str) -> tuple[subprocess.Popen[bytes], int]:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        command(arguments),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=site.environ(TERM="dumb"),
-        cwd=site.home,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    return process, ours
-
-
 def test_in_a_terminal_a_missing_image_is_built_when_the_person_agrees(site: Site) -> None:
     site.ours("lab")
     site.toml('backend = "lab"\n')
-    process, terminal = in_terminal(site, "chat")
-    asked = read_until(terminal, "[Y/n]")
-    assert "downloads about 3 MB" in " ".join(asked.split())
-    os.write(terminal, b"y\n")
-    read_until(terminal, "Ctrl-D ends")
-    os.write(terminal, b"hello\n")
-    read_until(terminal, "done: hello")
-    os.write(terminal, b"\x04")
-    assert process.wait(SECONDS) == 0
-    os.close(terminal)
+    with site.terminal("chat") as terminal:
+        asked = terminal.until("[Y/n]")
+        assert "downloads about 3 MB" in " ".join(asked.split())
+        terminal.type("y\n")
+        terminal.until("Ctrl-D ends")
+        terminal.type("hello\n")
+        terminal.until("done: hello")
+        terminal.type("\x04")
+        assert terminal.ended() == 0
+
+
+def test_in_a_terminal_a_missing_image_is_left_when_the_person_says_no(site: Site) -> None:
+    site.ours("lab")
+    site.toml('backend = "lab"\n')
+    with site.terminal("chat") as terminal:
+        terminal.until("[Y/n]")
+        terminal.type("n\n")
+        assert terminal.ended() == 1
+    assert "build it with: nanokimi image build" in terminal.seen
+    assert not (site.data / "plugins" / "lab" / "image").exists()
+
+
+def test_ctrl_c_at_a_question_is_ctrl_c(site: Site) -> None:
+    site.ours("lab")
+    site.toml('backend = "lab"\n')
+    with site.terminal("chat") as terminal:
+        terminal.until("[Y/n]")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.ended() == 130
+    assert "Traceback" not in terminal.seen
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_waiting_chat_with_its_own_exit_code(site: Site, number: int, code: int) -> None:
     site.toml("")
-    process, terminal = in_terminal(site, "chat")
-    read_until(terminal, "Ctrl-D ends")
-    process.send_signal(number)
-    assert process.wait(SECONDS) == code
-    os.close(terminal)
+    with site.terminal("chat") as terminal:
+        terminal.until("Ctrl-D ends")
+        terminal.process.send_signal(number)
+        assert terminal.ended() == code
 
 
 def test_a_signal_lets_a_running_answer_finish(site: Site) -> None:
     site.ours("lab")
     image(site)
     site.toml('backend = "lab"\n[plugins.lab]\nseconds = 1.5\n')
-    process, terminal = in_terminal(site, "chat")
-    read_until(terminal, "Ctrl-D ends")
-    os.write(terminal, b"hello\n")
-    read_until(terminal, "thinking")
-    process.send_signal(signal.SIGINT)
-    said = read_until(terminal, "done: hello")
-    assert "Ctrl-C again ends at once" in said
-    assert process.wait(SECONDS) == 130
-    os.close(terminal)
+    with site.terminal("chat") as terminal:
+        terminal.until("Ctrl-D ends")
+        terminal.type("hello\n")
+        terminal.until("thinking")
+        terminal.process.send_signal(signal.SIGINT)
+        said = terminal.until("done: hello")
+        assert "Ctrl-C again ends at once" in said
+        assert terminal.ended() == 130

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import termios
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 TESTS = Path(__file__).parent.parent
+SECONDS = 20
 THIRD_PARTY = "testbed.third_party"
 
 
@@ -24,6 +30,49 @@ class Outcome:
 
 
 Call = Callable[..., Outcome]
+
+
+@dataclass
+class Terminal:
+    """A command in a terminal, and what it has written there."""
+
+    process: subprocess.Popen[bytes]
+    descriptor: int
+    seen: str = ""
+
+    def type(self, text: str) -> None:
+        os.write(self.descriptor, text.encode())
+
+    def until(self, text: str) -> str:
+        """Read on until there is this text; gives what was read."""
+        start = len(self.seen)
+        deadline = time.monotonic() + SECONDS
+        while text not in self.seen[start:]:
+            assert time.monotonic() < deadline, f"{text!r} never came: {self.seen!r}"
+            self._read()
+        return self.seen[start:]
+
+    def until_unseen(self) -> None:
+        """Wait until what is typed isn't shown any more."""
+        deadline = time.monotonic() + SECONDS
+        while termios.tcgetattr(self.descriptor)[3] & termios.ECHO:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def ended(self) -> int:
+        """Wait for the end and give the exit code."""
+        deadline = time.monotonic() + SECONDS
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"it never ended: {self.seen!r}"
+            self._read()
+        self._read()
+        return self.process.returncode
+
+    def _read(self) -> None:
+        ready, _, _ = select.select([self.descriptor], [], [], 0.05)
+        if ready:
+            with suppress(OSError):  # the other side is closed
+                self.seen += os.read(self.descriptor, 65536).decode("utf-8", "replace")
 
 
 @dataclass
@@ -93,6 +142,28 @@ class Site:
             check=False,
             **more,
         )
+
+    @contextmanager
+    def terminal(self, *arguments: str) -> Iterator[Terminal]:
+        """Run ``nanokimi`` in a terminal of its own."""
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            command(arguments),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=self.home,
+            env=self.environ(TERM="dumb"),
+            start_new_session=True,
+        )
+        os.close(theirs)
+        terminal = Terminal(process, ours)
+        try:
+            yield terminal
+        finally:
+            process.kill()
+            process.wait(SECONDS)
+            os.close(ours)
 
     def start(self, *arguments: str, stdin: int | IO[Any] | None = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """Start ``nanokimi`` and go on."""
