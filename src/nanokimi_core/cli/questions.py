@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import typer
 
@@ -18,7 +17,9 @@ def ask(question: str, default: str) -> str:
     Raises:
         CommandError: The input ended.
     """
-    return str(_prompt(question, default=default)).strip()
+    if not _person():
+        return _read(f"{question} [{default}]") or default
+    return str(typer.prompt(question, default=default, err=True)).strip()
 
 
 def ask_secret(question: str) -> str:
@@ -27,7 +28,9 @@ def ask_secret(question: str) -> str:
     Raises:
         CommandError: The input ended.
     """
-    return str(_prompt(question, default="", hide_input=True, show_default=False)).strip()
+    if not _person():
+        return _read(question)
+    return str(typer.prompt(question, default="", hide_input=True, show_default=False, err=True)).strip()
 
 
 def choose(question: str, options: Sequence[tuple[str, str]], default: str) -> str:
@@ -52,10 +55,18 @@ def choose(question: str, options: Sequence[tuple[str, str]], default: str) -> s
         note(f"Type a number from 1 to {len(options)}.")
 
 
-def _prompt(question: str, **how: Any) -> Any:
-    try:
-        return typer.prompt(question, err=True, **how)
-    except typer.Abort:
-        if sys.stdin is not None and sys.stdin.isatty():
-            raise
-        raise CommandError("the input ended before every question was answered", remedy="add --yes") from None
+def _person() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _read(question: str) -> str:
+    """Read a pipe's answer.
+
+    Raises:
+        CommandError: The input ended.
+    """
+    note(f"{question}:")
+    line = sys.stdin.readline() if sys.stdin is not None else ""
+    if not line:
+        raise CommandError("the input ended before every question was answered", remedy="add --yes")
+    return line.strip()
