@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from pydantic import SecretStr
 
 from nanokimi_backend_kimi_docker.backend import KimiDocker
 from nanokimi_backend_kimi_docker.config import KimiDockerConfig
+from nanokimi_backend_kimi_docker.container import LABEL
 from nanokimi_core import (
     AgentError,
     AgentEvent,
@@ -148,8 +151,6 @@ class LoginAccount(Account):
 
 def give(path: Path, user: tuple[int, int]) -> None:
     if path.stat().st_uid != user[0]:
-        import os
-
         os.chown(path, *user)
 
 
@@ -160,14 +161,18 @@ class Bench:
         root: Everything lies in it.
         cloud: The far servers.
         image: Where the containers run from.
+        agent: What runs in them.
+        installation: Whose the containers are; another one for each bench.
     """
 
-    def __init__(self, root: Path, cloud: Cloud, image: str, agent: str = "kimi-code") -> None:
+    def __init__(
+        self, root: Path, cloud: Cloud, image: str, *, agent: str = "kimi-code", installation: str = ""
+    ) -> None:
         self.root = root
         self.cloud = cloud
         self.image = image
         self.agent = agent
-        self.context = BenchContext(private_folder(root / "plugin"), installation=root.name)
+        self.context = BenchContext(private_folder(root / "plugin"), installation=installation or secrets.token_hex(8))
         self.key = KeyAccount(cloud, root / "gate")
 
     def login(self, **more: Any) -> LoginAccount:
@@ -176,6 +181,16 @@ class Bench:
     def config(self, **settings: Any) -> KimiDockerConfig:
         table = {"agent": self.agent, "image": self.image, "network": "host", **settings}
         return KimiDockerConfig.model_validate(table)
+
+    def containers(self, engine: Any) -> list[str]:
+        """The ids of this bench's containers."""
+        filters = {"label": f"{LABEL}installation={self.context.installation}"}
+        return [one["Id"] for one in engine.containers(all=True, filters=filters)]
+
+    def clean(self, engine: Any) -> None:
+        """Remove what a failed test has left behind."""
+        for container in self.containers(engine):
+            engine.remove_container(container, force=True)
 
     @asynccontextmanager
     async def backend(self, *, context: BenchContext | None = None, **settings: Any) -> AsyncIterator[KimiDocker]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import acp
 from acp import schema
+from acp.core import ClientSideConnection
 
 from nanokimi_core import AgentEvent, Text, Thought, ToolCall
 
@@ -67,6 +68,6 @@ class Client:
         return ToolCall(update.tool_call_id, title, _STATUS.get(update.status or "", "running"))
 
 
-def connect(client: Client, stream: Any) -> acp.ClientSideConnection:
+def connect(client: Client, stream: Any) -> ClientSideConnection:
     """Speak ACP over a stream of messages."""
-    return acp.ClientSideConnection(lambda _: client, stream)
+    return acp.connect_to_agent(cast(acp.Client, client), stream)

@@ -104,6 +104,7 @@ def _document(agent: AcpAgent, grant: Grant, config: KimiDockerConfig, hook: str
     hooks = [{"event": event, "command": hook, "timeout": _HOOK_SECONDS} for event in ("Stop", "StopFailure")]
     return {
         "default_model": model,
+        "hooks": hooks,
         **agent.settings(config),
         "models": {
             model: {
@@ -114,7 +115,6 @@ def _document(agent: AcpAgent, grant: Grant, config: KimiDockerConfig, hook: str
             }
         },
         "providers": {provider: _provider_table(grant)},
-        "hooks": hooks,
     }
 
 

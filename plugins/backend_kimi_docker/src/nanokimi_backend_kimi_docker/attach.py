@@ -172,11 +172,11 @@ async def attach(engine: Engine, container: str) -> UNIXSocketStream:
 
     def work(client: Any) -> socket.socket:
         params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
-        raw = client.attach_socket(container, params=params)
+        attached = client.attach_socket(container, params=params)
         try:
-            return socket.socket(fileno=os.dup(raw.fileno()))
+            return socket.socket(fileno=os.dup(attached.fileno()))
         finally:
-            raw.close()
+            attached._response.close()  # the socket that this library keeps beside ours
 
     own = await engine.call(work, "attach to the container")
     own.setblocking(False)

@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from nanokimi_backend_kimi_docker import container as containers
-from nanokimi_backend_kimi_docker import inspection
+from nanokimi_backend_kimi_docker import inspection, memory
 from nanokimi_backend_kimi_docker.agents import AGENTS
 from nanokimi_backend_kimi_docker.config import KimiDockerConfig
 from nanokimi_backend_kimi_docker.container import Labels
@@ -118,6 +118,15 @@ class KimiDocker:
             await anyio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
         await anyio.sleep_forever()
+
+    async def room(self) -> int:
+        """Count the sandboxes that fit into the machine's memory, the running ones included; at least 1."""
+        running = sum(sandbox.up for sandbox in self._sandboxes.values())
+        try:
+            return await memory.room(self._engine, self._config.memory, running)
+        except AgentError as error:
+            self._context.log.warning("the machine's memory can't be looked at: %s", error)
+            return max(1, running)
 
     # ----------------------------------------------------------------- the image
     async def image_status(self) -> ImageStatus:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,6 +98,10 @@ class Engine:
             self._client.close()
 
     def _connected(self) -> Any:
+        """Give the client, after knocking: this library leaves a socket open for each time that nobody answers."""
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(self._timeout)
+            knocking.connect(address().removeprefix("unix://"))
         with self._connecting:
             if self._client is None:
                 self._client = docker.APIClient(base_url=address(), version="auto", timeout=self._timeout)

@@ -12,6 +12,7 @@ from acp import RequestError
 
 from nanokimi_backend_kimi_docker.config import format_size
 from nanokimi_backend_kimi_docker.container import Exit
+from nanokimi_backend_kimi_docker.redact import redact
 from nanokimi_core import AgentError, Failure
 
 _LONGEST = 400
@@ -21,6 +22,7 @@ _FIELD = r'"%s"\s*:\s*"((?:[^"\\]|\\.)*)'
 
 _LOGIN = "log in again (nanokimi auth status says how) or set another key"
 _QUOTA = "wait until the account's quota is renewed, or change its plan; another account: auth in nanokimi.toml"
+_NO_PROGRAM = (126, 127)
 _AWAY = timedelta(seconds=30)
 
 
@@ -81,7 +83,7 @@ def from_agent(kind: str, message: str, *, model: str = "", retry_after: timedel
         retry_after: How long the server wants to be left alone, where that is known.
     """
     detail = f"{kind}: {message}" if kind and kind not in message else message
-    detail = " ".join(detail.split())[:_LONGEST]
+    detail = redact(" ".join(detail.split()))[:_LONGEST]
     status = _STATUS.search(message)
     code = int(status[1]) if status else None
     for applies, failure, remedy in _RULES:
@@ -146,11 +148,12 @@ _RULES: tuple[tuple[_Rule, Failure, str], ...] = (
 )
 
 
-def from_exit(left: Exit, *, limit: int, last_words: str) -> AgentError:
+def from_exit(left: Exit, *, program: str, limit: int, last_words: str) -> AgentError:
     """Name the failure behind a container that has ended.
 
     Args:
         left: How it stands.
+        program: What it ran.
         limit: Its memory, in bytes.
         last_words: The end of its standard error.
     """
@@ -167,12 +170,18 @@ def from_exit(left: Exit, *, limit: int, last_words: str) -> AgentError:
             f"the agent ran out of memory within its limit of {format_size(limit)}",
             remedy=remedy,
         )
+    if left.code in _NO_PROGRAM:
+        return AgentError(
+            Failure.ENGINE,
+            f"the image has no {program}",
+            remedy="build the image of the agent that the toml names: nanokimi image build",
+        )
     how = "its container is gone" if left.gone else f"exit code {left.code}"
     if left.running:
         how = "the connection to its container was lost"
-    said = f"; it last said: {last_words[-_LONGEST:]}" if last_words else ""
+    said = f"; it last said: {redact(last_words)[-_LONGEST:]}" if last_words else ""
     return AgentError(
         Failure.CRASHED,
-        f"the agent ended in mid-turn ({left.error or how}){said}",
+        f"the agent has ended ({left.error or how}){said}",
         remedy="look at: nanokimi debug logs",
     )

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import acp
 import anyio
 from acp import schema
+from acp.core import ClientSideConnection
 
 from nanokimi_backend_kimi_docker import container as containers
 from nanokimi_backend_kimi_docker import failures
@@ -50,6 +51,7 @@ class AgentProcess:
         model: The name of the model in its config that sessions ask for.
         can: What it said that it can do.
         version: What it said it is.
+        left_behind: Whether its container could not be removed when it was closed.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class AgentProcess:
         self.client = Client()
         self.records = Records(mark)
         self.container = ""
+        self.left_behind = False
         self.can = schema.AgentCapabilities()
         self.version = ""
         self._engine = engine
@@ -77,7 +80,7 @@ class AgentProcess:
         self._log = log
         self._trace = trace
         self._stream: AgentStream | None = None
-        self._connection: acp.ClientSideConnection | None = None
+        self._connection: ClientSideConnection | None = None
         self._closed = False
 
     async def start(self, stage: Stage = lambda _: None) -> None:
@@ -113,7 +116,7 @@ class AgentProcess:
         return bool(self.can.prompt_capabilities and self.can.prompt_capabilities.image)
 
     @property
-    def connection(self) -> acp.ClientSideConnection:
+    def connection(self) -> ClientSideConnection:
         """ACP's agent.
 
         Raises:
@@ -123,7 +126,7 @@ class AgentProcess:
             raise ConnectionError("the agent has ended")
         return self._connection
 
-    async def ask(self, request: Callable[[acp.ClientSideConnection], Awaitable[T]], doing: str) -> T:
+    async def ask(self, request: Callable[[ClientSideConnection], Awaitable[T]], doing: str) -> T:
         """Ask the agent for something that must not take long.
 
         Raises:
@@ -154,7 +157,10 @@ class AgentProcess:
                     left = await containers.look(self._engine, self.container)
         except AgentError as error:
             return error
-        return failures.from_exit(left, limit=self._plan.limits.memory, last_words=self._log.last_words)
+        plan = self._plan
+        return failures.from_exit(
+            left, program=plan.command[0], limit=plan.limits.memory, last_words=self._log.last_words
+        )
 
     async def execute(self, *command: str) -> bytes:
         """Run a command in the container and give its standard output.
@@ -187,7 +193,8 @@ class AgentProcess:
             try:
                 await containers.remove(self._engine, self.container)
             except AgentError as error:
-                self._trace.warning("container %s is left behind: %s", self.container[:12], error)
+                self._trace.warning("container %s is left behind for now: %s", self.container[:12], error)
+                self.left_behind = True
         if self._connection is not None:
             await self._connection.close()
         elif self._stream is not None:

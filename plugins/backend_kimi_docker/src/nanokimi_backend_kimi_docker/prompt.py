@@ -14,7 +14,13 @@ from nanokimi_backend_kimi_docker import beneath
 from nanokimi_backend_kimi_docker.agents.base import WORKSPACE
 from nanokimi_core import Attachment, Turn, prompt_text
 
-Block = schema.TextContentBlock | schema.ImageContentBlock
+Block = (  # all of ACP's, since its lists are invariant; ours are the first two
+    schema.TextContentBlock
+    | schema.ImageContentBlock
+    | schema.AudioContentBlock
+    | schema.ResourceContentBlock
+    | schema.EmbeddedResourceContentBlock
+)
 
 _IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _LARGEST_IMAGE = 5 * 2**20

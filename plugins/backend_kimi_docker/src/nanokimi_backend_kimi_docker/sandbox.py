@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 
 from nanokimi_backend_kimi_docker import agent_config
+from nanokimi_backend_kimi_docker import container as containers
 from nanokimi_backend_kimi_docker.agent_log import AgentLog
 from nanokimi_backend_kimi_docker.agents import AcpAgent
 from nanokimi_backend_kimi_docker.agents.base import HOME, WORKSPACE
@@ -136,9 +137,15 @@ class Sandbox:
         self._workshop = workshop
         self._process: AgentProcess | None = None
         self._changing = anyio.Lock()
+        self._left_behind: list[str] = []
         self._busy = 0
         self._idle = anyio.Event()
         self.users = 0
+
+    @property
+    def up(self) -> bool:
+        """Whether its agent runs."""
+        return self._process is not None and self._process.alive
 
     @asynccontextmanager
     async def fresh(self, chat: Chat) -> AsyncIterator[tuple[AgentProcess, Grant]]:
@@ -183,11 +190,19 @@ class Sandbox:
             while self._busy and self._process.alive:
                 await self._idle.wait()
             await self._end()
+        await self._sweep()
         self._process = await self._workshop.bring_up(chat, grant, self._workshop.folders(chat))
         return self._process
+
+    async def _sweep(self) -> None:
+        """Remove the containers that could not be removed while the engine was away."""
+        while self._left_behind:
+            await containers.remove(self._workshop.engine, self._left_behind[-1])
+            self._left_behind.pop()
 
     async def _end(self) -> None:
         if self._process is not None:
             process, self._process = self._process, None
             with anyio.CancelScope(shield=True):
                 await process.close()
+            self._left_behind += [process.container] if process.left_behind else []

@@ -1,0 +1,118 @@
+"""How what agents and containers let slip gets its name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from acp import RequestError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nanokimi_backend_kimi_docker import failures
+from nanokimi_backend_kimi_docker.container import Exit
+from nanokimi_backend_kimi_docker.records import Records
+from nanokimi_core import AgentError, Failure
+
+CODES = [
+    ("APIStatusError", "401 Invalid Authentication", Failure.CREDENTIALS),
+    ("APIStatusError", "Error code: 401 - {'error': {'message': 'x'}}", Failure.CREDENTIALS),
+    ("OAuthUnauthorizedError", "The provided authorization grant is invalid", Failure.CREDENTIALS),
+    ("", "Authentication required", Failure.CREDENTIALS),
+    ("APIStatusError", "403 no permission", Failure.CREDENTIALS),
+    ("APIStatusError", "Error code: 403 - {'error': {'type': 'access_terminated_error'}}", Failure.QUOTA),
+    ("APIStatusError", "403 You've reached your weekly (7-day) usage limit.", Failure.QUOTA),
+    ("APIProviderQuotaExhaustedError", "429 too much", Failure.QUOTA),
+    ("APIStatusError", "402 pay", Failure.QUOTA),
+    ("APIProviderRateLimitError", "429 slow down", Failure.RATE_LIMIT),
+    ("APIStatusError", "404 no such model", Failure.MODEL),
+    ("Error2", 'Model "x" is not configured in config.toml.', Failure.MODEL),
+    ("LLMNotSet", "LLM is not set", Failure.MODEL),
+    ("APIStatusError", "500 it broke", Failure.NO_ANSWER),
+    ("APIStatusError", "529 busy", Failure.RATE_LIMIT),
+    ("APIConnectionError", "Connection error.", Failure.RATE_LIMIT),
+    ("APITimeoutError", "Request timed out.", Failure.RATE_LIMIT),
+    ("LoopError", "Turn exceeded maxSteps=5.", Failure.TOO_LONG),
+    ("MaxStepsReached", "", Failure.TOO_LONG),
+    ("APIEmptyResponseError", "The API returned an empty response", Failure.NO_ANSWER),
+    ("APIStatusError", "400 a picture of 401 pixels", Failure.NO_ANSWER),
+    ("", "", Failure.NO_ANSWER),
+]
+
+
+@pytest.mark.parametrize(("kind", "message", "expected"), CODES)
+def test_an_agents_error_gets_its_name(kind: str, message: str, expected: Failure) -> None:
+    error = failures.from_agent(kind, message)
+    assert error.kind is expected
+    assert str(error)
+
+
+def test_the_time_to_wait_is_passed_on_and_guessed_where_nobody_said_it() -> None:
+    known = failures.from_agent("", "429 slow down", retry_after=timedelta(seconds=7))
+    assert known.retry_after == timedelta(seconds=7)
+    assert failures.from_agent("", "429 slow down").retry_after == timedelta(seconds=30)
+    assert failures.from_agent("", "401").retry_after is None
+
+
+def test_an_error_of_acp_itself_is_named_by_what_it_carries() -> None:
+    assert failures.refused(RequestError(-32603, "Internal error", {"error": "404 gone"})).kind is Failure.MODEL
+    assert failures.refused(RequestError(-32000, "Authentication required", {"a": 1})).kind is Failure.CREDENTIALS
+
+
+def test_no_key_and_no_token_is_repeated() -> None:
+    error = failures.from_agent("X", "401 Bearer abcdefghijk sk-kimi-abcdefghijk eyJhbGciOiJI.eyJpc3MiOiJr.c2ln")
+    assert "abcdefghijk" not in str(error)
+    assert "eyJ" not in str(error)
+
+
+def exited(left: Exit, last_words: str = "") -> AgentError:
+    return failures.from_exit(left, program="/opt/agent", limit=2**30, last_words=last_words)
+
+
+def test_a_container_that_ended_says_why() -> None:
+    assert exited(Exit(137, out_of_memory=True)).kind is Failure.OUT_OF_MEMORY
+    assert "limit of 1g" in str(exited(Exit(137, out_of_memory=True)))
+    assert exited(Exit(134), "JavaScript heap out of memory").kind is Failure.OUT_OF_MEMORY
+    assert exited(Exit(127)).kind is Failure.ENGINE
+    assert "/opt/agent" in str(exited(Exit(127)))
+    crash = exited(Exit(1), "it said this")
+    assert crash.kind is Failure.CRASHED
+    assert "exit code 1" in str(crash)
+    assert "it said this" in str(crash)
+    assert "gone" in str(exited(Exit(None, gone=True)))
+    assert "connection to its container was lost" in str(exited(Exit(0, running=True)))
+
+
+RECORD = (
+    '{"hook_event_name":"StopFailure","session_id":"s1","cwd":"/workspace","error_type":"APIStatusError",'
+    '"error_message":"404 \\"gone\\""}'
+)
+
+
+def test_a_hooks_record_is_read_whole_and_cut() -> None:
+    assert failures.parse_record(RECORD) == failures.TurnEnd("s1", True, "APIStatusError", '404 "gone"')
+    cut = failures.parse_record(RECORD[:-6])
+    assert cut is not None
+    assert (cut.session, cut.failed, cut.kind) == ("s1", True, "APIStatusError")
+    assert failures.parse_record('{"hook_event_name":"Stop","session_id":"s1"}') == failures.TurnEnd("s1", False)
+    assert failures.parse_record('{"hook_event_name":"PreToolUse"}') is None
+
+
+@given(st.text())
+def test_nothing_that_a_container_writes_breaks_the_reader(text: str) -> None:
+    failures.parse_record(text)
+    assert Records("mark").take(text) is text.startswith("mark ")
+    assert Records("mark").take("mark " + text)
+
+
+@pytest.mark.anyio
+async def test_records_are_kept_by_session_until_the_turn_goes_on() -> None:
+    records = Records("mark")
+    assert not records.take("mark-of-another " + RECORD)
+    assert records.take("mark " + RECORD)
+    assert await records.get("s2", within=0.01) is None
+    found = await records.get("s1", within=1)
+    assert found is not None
+    assert found.failed
+    records.drop("s1")
+    assert await records.get("s1", within=0.01) is None
