@@ -98,7 +98,7 @@ class Settings(Table):
     backend: PluginName = Field(default="echo", description="Where the assistant thinks.")
     auth: AuthChain = Field(default=(), description="The account that pays; a list is tried in order.")
     owner: str | None = Field(default=None, description='The owner\'s chat, as "transport:chat".')
-    limits: Limits = Limits()
+    limits: Limits = Field(default=Limits(), description="What it may take of the machine and of people's patience.")
     plugins: dict[PluginName, dict[str, Any]] = Field(default={}, description="One table for each plugin.")
     chats: dict[str, ChatTable] = Field(default={}, description="One table for each chat or pattern.")
 

@@ -1,0 +1,144 @@
+"""The generated parts of docs/: every key of the toml, and every command's help.
+
+PYTHONPATH=tests python -m testbed.reference      # after a change of a settings model or of a command
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from nanokimi_core.cli.commands import BUILT_IN
+from nanokimi_core.cli.effective import duration
+from nanokimi_core.cli.guard import run
+from nanokimi_core.config.model import ChatTable, Limits, Settings
+from nanokimi_core.plugins import PluginHost, installed
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+PAGES = ("configuration.md", "commands.md")
+GROUPS = {
+    "config": ["show"],
+    "image": ["build", "status"],
+    "auth": ["status", "set-key", "import"],
+    "debug": ["config", "probe", "logs"],
+}
+_PART = re.compile(r"(<!-- (keys|help): (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_ATTRIBUTE = re.compile(r"^    (\w+): (.+?)(?=^    \w+: |\Z)", re.DOTALL | re.MULTILINE)
+_MIB = 2**20
+
+
+def rendered(page: str) -> str:
+    """Give a page with its generated parts made anew."""
+    return _PART.sub(lambda part: part[1] + _part(part[2], part[3]) + part[4], page)
+
+
+def parts(page: str, kind: str) -> list[str]:
+    """Name the generated parts of a page."""
+    return [part[3] for part in _PART.finditer(page) if part[2] == kind]
+
+
+def models() -> dict[str, type[BaseModel]]:
+    """Give the model of each table that the toml can have, by the table's name; the top level's is ``top``."""
+    found: dict[str, type[BaseModel]] = {"top": Settings, "limits": Limits, "chats": ChatTable}
+    host = PluginHost()
+    for plugin in installed():
+        if plugin.distribution == "nanokimi" or plugin.distribution.startswith("nanokimi-"):
+            for provided in host.provided(plugin.name):
+                found |= dict(_with_inner(f"plugins.{provided.spec.name}", provided.spec.config))
+    return found
+
+
+def commands() -> list[str]:
+    """Name each command that has help of its own."""
+    return [f"{name} {inner}".strip() for name in BUILT_IN for inner in GROUPS.get(name, [""])]
+
+
+def _part(kind: str, name: str) -> str:
+    return _keys(models()[name]) if kind == "keys" else _help(name)
+
+
+def _with_inner(name: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    if not model.model_fields:
+        return
+    yield name, model
+    for key, field in model.model_fields.items():
+        for inner in _inner(field.annotation):
+            yield from _with_inner(f"{name}.{key}", inner)
+
+
+def _inner(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in getattr(annotation, "__args__", ()) for model in _inner(argument)]
+
+
+def _keys(model: type[BaseModel]) -> str:
+    meanings = _meanings(model)
+    rows = ["| key | default | meaning |", "|---|---|---|"]
+    for name, field in model.model_fields.items():
+        meaning = field.description or meanings.get(name)
+        assert meaning, f"{model.__module__}.{model.__qualname__}.{name} has no description"
+        rows.append(f"| `{field.alias or name}` | {_default(field)} | {meaning.replace('|', chr(92) + '|')} |")
+    return "\n".join(rows) + "\n"
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    _, _, attributes = (model.__doc__ or "").partition("Attributes:\n")
+    text = "\n".join(line.removeprefix("    ") for line in attributes.splitlines())
+    return {match[1]: _one_line(match[2]) for match in _ATTRIBUTE.finditer(text)}
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("``", "`").replace("`None` is", "left out, it is")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "needed"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value is PydanticUndefined:
+        return "not set"
+    if isinstance(value, BaseModel):
+        return "its own table"
+    if isinstance(value, timedelta):
+        return f'`"{duration(value)}"`'
+    if isinstance(value, int) and value >= _MIB and value % _MIB == 0:
+        return f'`"{value // 2**30}g"`' if value % 2**30 == 0 else f'`"{value // _MIB}m"`'
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, str):
+        return f'`"{value}"`'
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return f"`[{', '.join(f'{chr(34)}{each}{chr(34)}' for each in value)}]`"
+    return "none" if value == {} else f"`{value}`"
+
+
+def _help(name: str) -> str:
+    before = {key: os.environ.get(key) for key in ("COLUMNS", "LINES")}
+    os.environ["COLUMNS"] = "80"
+    try:
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            assert run([*name.split(), "--help"]) == 0
+    finally:
+        for key, value in before.items():
+            os.environ.pop(key, None)
+            if value is not None:
+                os.environ[key] = value
+    text = "\n".join(line.rstrip() for line in said.getvalue().strip("\n").splitlines())
+    return f"```text\n{text}\n```\n"
+
+
+if __name__ == "__main__":
+    for name in PAGES:
+        page = DOCS / name
+        page.write_text(rendered(page.read_text()))
