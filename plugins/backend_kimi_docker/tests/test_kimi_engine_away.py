@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import time
@@ -25,17 +26,21 @@ START_SECONDS = 60
 
 
 class SecondEngine:
-    """A Docker Engine of this test's own. It touches neither the machine's network nor its other engine."""
+    """A Docker Engine of this test's own.
 
-    def __init__(self, root: Path) -> None:
+    It gets a bridge that the machine's engine has made: told to have none, it would remove the other engine's.
+    """
+
+    def __init__(self, root: Path, bridge: str) -> None:
         self.root = root
+        self.bridge = bridge
         self.address = f"unix://{root}/docker.sock"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         root = self.root
         command = ["dockerd", "--host", self.address, "--data-root", f"{root}/data", "--exec-root", f"{root}/exec"]
-        command += ["--pidfile", f"{root}/pid", "--bridge=none", "--iptables=false", "--ip-forward=false"]
+        command += ["--pidfile", f"{root}/pid", f"--bridge={self.bridge}", "--iptables=false", "--ip-forward=false"]
         command += ["--config-file", f"{root}/none.json"]
         (root / "none.json").write_text("{}")
         with (root / "log").open("ab") as log:
@@ -63,10 +68,18 @@ class SecondEngine:
 
 
 @pytest.fixture
-def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondEngine]:
+def bridge(engine: Any) -> Iterator[str]:
+    name = f"nkt{secrets.token_hex(4)}"
+    network = engine.create_network(name, options={"com.docker.network.bridge.name": name})
+    yield name
+    engine.remove_network(network["Id"])
+
+
+@pytest.fixture
+def second(tmp_path_factory: pytest.TempPathFactory, bridge: str) -> Iterator[SecondEngine]:
     if os.getuid() != 0:
         pytest.skip("only root can start a second Docker Engine")
-    engine = SecondEngine(tmp_path_factory.mktemp("e"))
+    engine = SecondEngine(tmp_path_factory.mktemp("e"), bridge)
     engine.start()
     yield engine
     engine.stop()
