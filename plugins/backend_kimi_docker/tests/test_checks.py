@@ -215,8 +215,9 @@ async def test_a_missing_image_of_the_owners_own_is_not_for_nanokimi_to_build(co
 async def test_a_network_that_is_no_good_is_said(
     network: str, outcome: str, remedy: str, context: PlainContext, kimi_image: str
 ) -> None:
-    found = by_name(await checks.check(config(network=network), context))["network"]
-    assert (found.outcome, remedy in found.remedy) == (outcome, True)
+    found = by_name(await checks.check(config(network=network), context))
+    assert (found["network"].outcome, remedy in found["network"].remedy) == (outcome, True)
+    assert ("container" in found) == (outcome == "warning")
 
 
 @pytest.mark.engine

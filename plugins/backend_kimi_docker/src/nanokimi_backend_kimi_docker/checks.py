@@ -31,12 +31,13 @@ async def check(config: KimiDockerConfig, context: Context) -> Sequence[Check]:
     engine = Engine(timeout=_SECONDS)
     try:
         told = await engine.call(lambda client: (client.version(), client.info()), "say what it is")
+        network = await _network(f"{name}: network", engine, config)
         return [
             version(f"{name}: engine", *told),
             limits(f"{name}: limits", told[1]),
-            await _network(f"{name}: network", engine, config),
+            network,
             await _memory(f"{name}: memory", engine, config),
-            *await _image_and_trial(engine, config, context),
+            *await _image_and_trial(engine, config, context, network),
         ]
     except AgentError as error:
         return [Check(f"{name}: engine", "failed", str(error), error.remedy)]
@@ -140,13 +141,15 @@ async def _memory(name: str, engine: Engine, config: KimiDockerConfig) -> Check:
     )
 
 
-async def _image_and_trial(engine: Engine, config: KimiDockerConfig, context: Context) -> list[Check]:
+async def _image_and_trial(engine: Engine, config: KimiDockerConfig, context: Context, network: Check) -> list[Check]:
     status = await image_status(engine, config)
     name = f"{context.name}: image"
     if not status.present:
         error = missing_image(status.name, config)
         return [Check(name, "failed", str(error), error.remedy)]
     found = Check(name, "ok", f"{status.name}, {status.detail}")
+    if network.outcome == "failed":
+        return [found]
     return [found, await trial.check(engine, config, context, status.name)]
 
 
