@@ -101,6 +101,7 @@ WRONG = {
         replace(KEY, base_url="https://api.moonshot.ai/v1/chat/completions"),
         "that of a single call",
     ),
+    "the container's own loopback": (KimiCode(), replace(KEY, base_url="http://127.0.0.1:8080/v1"), "network"),
     "a login at the platform": (
         KimiCode(),
         replace(LOGIN, base_url="https://api.moonshot.cn/v1"),
@@ -116,6 +117,11 @@ def test_a_config_that_the_agent_can_not_use_is_refused_with_the_part_that_is_wr
         agent_config.generate(agent, grant, KimiDockerConfig(), hook="true")
     assert caught.value.kind is Failure.MODEL
     assert "sk-" not in str(caught.value)
+
+
+def test_the_machines_loopback_is_reached_on_its_own_network() -> None:
+    local = replace(KEY, base_url="http://localhost:8080/v1")
+    assert document("kimi-code", local, network="host")["providers"]["nanokimi"]["base_url"] == local.base_url
 
 
 def test_a_model_that_nobody_defines_and_a_provider_that_nobody_defines_are_named() -> None:

@@ -50,6 +50,7 @@ def generate(agent: AcpAgent, grant: Grant, config: KimiDockerConfig, *, hook: s
     document = _document(agent, grant, config, hook)
     check(agent, document)
     _check_account(grant)
+    _check_reach(grant, config)
     return Generated(SecretStr(tomli_w.dumps(document)), document["default_model"])
 
 
@@ -169,6 +170,15 @@ def _check_account(grant: Grant) -> None:
     if grant.oauth_key is not None and host.startswith("api.moonshot."):
         raise _wrong(
             f"a login of a Kimi subscription is of no use at {host}; its API is https://api.kimi.com/coding/v1"
+        )
+
+
+def _check_reach(grant: Grant, config: KimiDockerConfig) -> None:
+    host = urlsplit(grant.base_url).hostname or ""
+    if config.network != "host" and (host == "localhost" or host.startswith("127.") or host == "::1"):
+        raise _wrong(
+            f'{host} is the container itself on the network "{config.network}"; '
+            'set network = "host" in [plugins.kimi_docker], or an address of this machine that containers reach'
         )
 
 

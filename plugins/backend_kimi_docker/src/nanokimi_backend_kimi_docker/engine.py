@@ -22,7 +22,7 @@ T = TypeVar("T")
 NotFound: type[Exception] = errors.NotFound
 ImageNotFound: type[Exception] = errors.ImageNotFound
 
-_THREADS = 16
+_THREADS = 8  # fewer than the library keeps connections
 _GRACE = 5.0
 _REMEDY = "start Docker (for example: sudo systemctl start docker), or set DOCKER_HOST; then: nanokimi doctor"
 

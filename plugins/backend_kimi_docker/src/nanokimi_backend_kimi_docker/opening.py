@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import acp
 from acp import schema
+from acp.core import ClientSideConnection
 
 from nanokimi_backend_kimi_docker import failures
 from nanokimi_backend_kimi_docker.agents.base import WORKSPACE
@@ -38,7 +40,7 @@ async def open_conversation(process: AgentProcess, known: str | None) -> tuple[s
         answer = await process.ask(lambda agent: agent.new_session(cwd=_FOLDER), "open a session")
         if not is_plain(answer.session_id):
             raise AgentError(Failure.CRASHED, f"the agent calls a session {answer.session_id[:80]!r}")
-        await _choose_model(process, answer.session_id, answer.config_options)
+        await _settle(process, answer.session_id, answer.config_options)
     except acp.RequestError as error:
         raise failures.refused(error) from error
     return answer.session_id, False
@@ -63,16 +65,30 @@ async def _resume(process: AgentProcess, known: str) -> bool:
         if error.code in _UNKNOWN:
             return False
         raise
-    await _choose_model(process, known, answer.config_options)
+    await _settle(process, known, answer.config_options)
     return True
 
 
-async def _choose_model(process: AgentProcess, session: str, options: Options) -> None:
-    """Ask for the config's model: kimi-code's sessions go on asking for the one of the account before."""
-    for option in options or ():
-        if option.id == "model" and option.current_value != process.model:
-            await process.ask(
-                lambda agent: agent.set_config_option(config_id="model", session_id=session, value=process.model),
-                "change its model",
-            )
-            return
+async def _settle(process: AgentProcess, session: str, options: Options) -> None:
+    """Let the session follow the config: kimi-code's go on with the model and the thinking that they began with."""
+    for name, value in process.options.items():
+        option = next((one for one in options or () if one.id == name), None)
+        if option is None or option.current_value == value or not _offers(option, value):
+            continue
+        answer = await process.ask(
+            partial(_set_option, session=session, name=name, value=value), f"set the session's {name}"
+        )
+        options = answer.config_options
+
+
+def _offers(option: schema.SessionConfigOptionSelect | schema.SessionConfigOptionBoolean, value: str) -> bool:
+    if isinstance(option, schema.SessionConfigOptionBoolean):
+        return False
+    values = [one.value for one in option.options if isinstance(one, schema.SessionConfigSelectOption)]
+    return value in values
+
+
+async def _set_option(
+    agent: ClientSideConnection, *, session: str, name: str, value: str
+) -> schema.SetSessionConfigOptionResponse:
+    return await agent.set_config_option(config_id=name, session_id=session, value=value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from logging import LoggerAdapter
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from nanokimi_backend_kimi_docker.attach import AgentStream, attach
 from nanokimi_backend_kimi_docker.container import Plan
 from nanokimi_backend_kimi_docker.engine import Engine
 from nanokimi_backend_kimi_docker.records import Records
-from nanokimi_core import AgentError, Failure
+from nanokimi_core import AgentError, Failure, __version__
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ _PATIENCE = 90.0
 _END_SECONDS = 2.0
 _LOOK_SECONDS = 3.0
 _LOOK_EVERY = 0.05
-_CLIENT = schema.Implementation(name="nanokimi", version="0.1.0")
+_CLIENT = schema.Implementation(name="nanokimi", version=__version__)
 
 Stage = Callable[[str], None]
 
@@ -48,7 +48,7 @@ class AgentProcess:
         client: Hears it.
         records: What its hooks say.
         identity: Of what it was started with; another grant or other instructions need another process.
-        model: The name of the model in its config that sessions ask for.
+        options: What its sessions must be set to, by ACP's names of the options.
         can: What it said that it can do.
         version: What it said it is.
         left_behind: Whether its container could not be removed when it was closed.
@@ -61,14 +61,14 @@ class AgentProcess:
         plan: Plan,
         *,
         identity: str,
-        model: str,
+        options: Mapping[str, str],
         mark: str,
         log: AgentLog,
         trace: LoggerAdapter[Any],
     ) -> None:
         self.agent = agent
         self.identity = identity
-        self.model = model
+        self.options = options
         self.client = Client()
         self.records = Records(mark)
         self.container = ""
@@ -90,7 +90,8 @@ class AgentProcess:
             AgentError: It can't be brought up. Nothing is left of it then.
         """
         try:
-            self.container = await containers.create(self._engine, self._plan)
+            with anyio.CancelScope(shield=True):  # a container that nobody knows would stay
+                self.container = await containers.create(self._engine, self._plan)
             stage("create")
             self._stream = AgentStream(
                 await attach(self._engine, self.container), on_stderr=self._on_stderr, log=self._trace

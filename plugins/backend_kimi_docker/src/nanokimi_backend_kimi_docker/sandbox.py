@@ -116,7 +116,7 @@ class Workshop:
             self.agent,
             plan,
             identity=self.identity(chat, grant),
-            model=generated.default_model,
+            options=self.agent.options(generated.default_model, self.config),
             mark=mark,
             log=log,
             trace=self.context.log,

@@ -19,7 +19,6 @@ from nanokimi_backend_kimi_docker.sandbox import Sandbox, Workshop
 from nanokimi_backend_kimi_docker.turn import Place, RunningTurn
 from nanokimi_core import AgentError, AgentEvent, Chat, Failure, Turn
 
-_TRIES = 3
 _NEW_INSTRUCTIONS = "[Your instructions have changed since this conversation began. From now on they are:]\n\n"
 
 
@@ -80,10 +79,8 @@ class ChatSession:
             AgentError: It can't be.
             LoginNeeded: The account has no valid credentials.
         """
-        async with self._sandbox.fresh(self._chat) as (process, grant):
-            if self._place is None or self._place.process is not process:
-                session = await self._conversation(process)
-                self._place = Place(process, grant, session, self._workshop.folders(self._chat))
+        async with self._opened():
+            return
 
     async def leave(self) -> None:
         """Close the conversation in an agent that goes on for other chats; it can be opened again."""
@@ -104,16 +101,24 @@ class ChatSession:
 
     @asynccontextmanager
     async def _agent(self) -> AsyncIterator[Place]:
-        for _ in range(_TRIES):
-            place = self._place
-            if place is not None and self._sandbox.hold(place.process):
-                try:
-                    yield place
-                finally:
-                    self._sandbox.release()
-                return
-            await self.open()
-        raise AgentError(Failure.CRASHED, "the agent does not stay up", remedy="look at: nanokimi debug logs")
+        """Hold the agent for a turn: the one of the turn before, if it is still there."""
+        place = self._place
+        if place is None or not self._sandbox.hold(place.process):
+            async with self._opened() as place:
+                yield place
+            return
+        try:
+            yield place
+        finally:
+            self._sandbox.release()
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Place]:
+        async with self._sandbox.fresh(self._chat) as (process, grant):
+            if self._place is None or self._place.process is not process:
+                session = await self._conversation(process)
+                self._place = Place(process, grant, session, self._workshop.folders(self._chat))
+            yield self._place
 
     async def _conversation(self, process: AgentProcess) -> str:
         name = process.agent.name

@@ -74,6 +74,10 @@ class AcpAgent(ABC):
     def settings(self, config: KimiDockerConfig) -> dict[str, Any]:
         """Give the part of its config file that has nothing to do with the account."""
 
+    def options(self, model: str, config: KimiDockerConfig) -> dict[str, str]:
+        """Say what its sessions must be set to where they offer it, those that began under another config included."""
+        return {"model": model}
+
     def model_capabilities(self, grant: Grant) -> list[str]:
         """Give the words for what the account's model can do."""
         return sorted(grant.capabilities)

@@ -47,6 +47,10 @@ class KimiCode(AcpAgent):
             },
         }
 
+    def options(self, model: str, config: KimiDockerConfig) -> dict[str, str]:
+        """Add thinking, which a session keeps from its beginning, too."""
+        return {**super().options(model, config), "thinking": "on" if config.thinking else "off"}
+
     def model_capabilities(self, grant: Grant) -> list[str]:
         """Add the word for tools, as its own login does."""
         return sorted(grant.capabilities | {"tool_use"})
