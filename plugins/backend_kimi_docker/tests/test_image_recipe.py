@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import re
 import tarfile
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from nanokimi_backend_kimi_docker.agents import AGENTS
+from nanokimi_backend_kimi_docker.config import KimiDockerConfig
 from nanokimi_backend_kimi_docker.image.config import NODE_IMAGE, PYTHON_IMAGE, BuildConfig
 from nanokimi_backend_kimi_docker.image.recipe import Recipe
 from nanokimi_backend_kimi_docker.image.releases import RELEASES
 
+GUIDE = Path(__file__).parents[3] / "docs/image.md"
 PLAIN = Recipe.of("kimi-code", BuildConfig())
 
 
@@ -115,3 +119,20 @@ def test_the_download_is_said_for_what_is_chosen() -> None:
 def test_settings_that_make_no_sense_are_refused(table: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         BuildConfig.model_validate(table)
+
+
+def test_the_guide_shows_every_setting_as_it_is() -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    table = tomllib.loads(example)["plugins"]["kimi_docker"]
+    shown = KimiDockerConfig.model_validate(table)
+    assert set(table["build"]) == set(BuildConfig.model_fields)
+    defaults = BuildConfig().model_dump(exclude={"network", "proxy"})
+    assert shown.build.model_dump(exclude={"network", "proxy"}) == defaults
+
+
+def test_the_guide_says_the_download_and_the_versions_as_they_are() -> None:
+    guide = GUIDE.read_text()
+    for release in RELEASES.values():
+        assert f"{release.agent} {release.version}" in guide
+        assert f"`{release.executable}`" in guide
+        assert Recipe(release, BuildConfig()).download in guide
