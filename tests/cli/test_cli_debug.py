@@ -40,6 +40,15 @@ def test_a_probe_times_each_stage_and_prints_the_answer(call: Call, site: Site) 
     assert answer["timings"][0] == {"stage": "session", "seconds": 0.5}
 
 
+def test_a_probe_that_fails_shows_how_far_it_came_and_why_it_ended(call: Call, site: Site) -> None:
+    site.ours("lab")
+    site.toml(LAB + 'fails = "the month is used up"\n')
+    done = call("debug", "probe")
+    assert done.code == 1
+    assert ["session", "0.500", "s", "0.500", "s"] in [line.split() for line in done.out.splitlines()]
+    assert done.err == "nanokimi: the month is used up; pay the bill\n"
+
+
 def test_a_fault_in_a_probe_is_the_plugins(call: Call, site: Site) -> None:
     site.ours("lab")
     site.toml(LAB + 'raises = "no such shelf"\n')

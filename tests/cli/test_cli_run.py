@@ -142,6 +142,14 @@ def test_a_service_says_in_one_line_that_an_image_is_missing_and_goes_on(site: S
     assert (site.home / "out.one").exists()
 
 
+def test_a_service_starts_although_the_engine_cannot_be_asked(site: Site) -> None:
+    site.ours("desk", "lab")
+    site.toml(TWO_DESKS.format(out=site.home / "out") + '[plugins.lab]\nfails = "engine"\n')
+    done = site.run("run")
+    assert done.returncode == 0
+    assert "WARNING nanokimi: the lab is locked; unlock it\n" in done.stderr
+
+
 def test_a_plugin_that_the_toml_needs_and_that_is_broken_stops_the_start_with_one_line(site: Site) -> None:
     site.write("torn", "raise RuntimeError('out of paper')")
     site.toml('transports = ["torn"]\n')

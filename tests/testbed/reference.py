@@ -118,7 +118,9 @@ def _default(field: FieldInfo) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, str):
         return f'`"{value}"`'
-    if isinstance(value, (tuple, list, set, frozenset)):
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value)
+    if isinstance(value, (tuple, list)):
         return f"`[{', '.join(f'{chr(34)}{each}{chr(34)}' for each in value)}]`"
     return "none" if value == {} else f"`{value}`"
 

@@ -42,7 +42,8 @@ def chat(
         note("No nanokimi.toml yet, so the built-in echo answers with what you write; to get Kimi: nanokimi init")
     assistant = setup.assistant(transports=("console",), plugins=_with_once(setup, once))
     with assistant.folder.hold():
-        offer_images(setup)
+        for problem in offer_images(setup):
+            raise problem
         stopped = anyio.run(_talk, assistant)
     if stopped is not None:
         raise typer.Exit(128 + stopped)

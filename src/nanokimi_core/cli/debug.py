@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import asdict
 from typing import Annotated, Any, TypeVar
 
@@ -11,7 +10,7 @@ import anyio
 import typer
 
 from nanokimi_core.cli.guard import FAILED
-from nanokimi_core.cli.opening import Setup, blamed, find_setup
+from nanokimi_core.cli.opening import Setup, blamed, closed_after, find_setup
 from nanokimi_core.cli.options import Config, Json, command, new_group
 from nanokimi_core.cli.output import say, say_json, say_table
 from nanokimi_core.contracts.backend import AgentConfig, Chat, Inspectable, Text, Timing
@@ -61,25 +60,28 @@ def probe(
     config: Config = None,
 ) -> None:
     """Ask the agent one short thing, straight and in a conversation of its own, and time each stage."""
+    timings: list[Timing] = []
+    said: list[str] = []
 
-    async def ask(backend: Inspectable, seat: Chat) -> tuple[list[Timing], str]:
-        timings: list[Timing] = []
-        answer = ""
-        async with aclosing(backend.probe(seat, text)) as events:  # type: ignore[type-var]
+    async def ask(backend: Inspectable, seat: Chat) -> None:
+        async with closed_after(backend.probe(seat, text)) as events:
             async for event in events:
                 if isinstance(event, Text):
-                    answer += event.delta
+                    said.append(event.delta)
                 else:
                     timings.append(event)
-        return timings, answer
 
-    timings, answer = _ask(find_setup(ctx, config), chat, ask, "to probe the agent")
+    try:
+        _ask(find_setup(ctx, config), chat, ask, "to probe the agent")
+    finally:
+        if timings and not json:
+            _show_timings(timings)
+    answer = "".join(said).strip()
     if json:
         say_json({"timings": [asdict(timing) for timing in timings], "answer": answer})
     else:
-        _show_timings(timings)
-        say(f"\n{answer.strip()}" if answer.strip() else "\nThe agent ended the turn without a word.")
-    if not answer.strip():
+        say(f"\n{answer or 'The agent ended the turn without a word.'}")
+    if not answer:
         raise typer.Exit(FAILED)
 
 

@@ -31,11 +31,12 @@ def look_at_instance(kind: str, name: str, toml: str) -> dict[str, Any]:
 async def _ask(instance: Instance) -> dict[str, Any]:
     checks = await instance.check()
     room = None
-    if instance.kind == "backend" and not any(check.outcome == "failed" for check in checks):
+    if instance.kind == "backend":
         try:
             room = await _room(instance)
         except (NanoKimiError, AgentError, LoginNeeded) as error:
-            checks.append(Check(f"{instance.name}: room", "failed", str(error), getattr(error, "remedy", "")))
+            if all(check.outcome != "failed" for check in checks):  # else that is why, and it is said already
+                checks.append(Check(f"{instance.name}: room", "failed", str(error), getattr(error, "remedy", "")))
     return {"checks": [asdict(check) for check in checks], "room": room}
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import typer
@@ -18,6 +18,8 @@ from nanokimi_core.instances import Instance, make
 from nanokimi_core.logs import instance_log
 from nanokimi_core.plugins import Kind, Plugin, PluginHost, blame
 from nanokimi_core.runtime import Assistant, flat_errors
+
+Event = TypeVar("Event")
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,17 @@ async def started(instance: Instance) -> AsyncIterator[Any]:
             yield instance.value
         finally:
             tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def closed_after(events: AsyncIterator[Event]) -> AsyncIterator[AsyncIterator[Event]]:
+    """Close an iterator at the end, where it can be closed: a generator can, and a plugin may give another kind."""
+    try:
+        yield events
+    finally:
+        close = getattr(events, "aclose", None)
+        if close is not None:
+            await close()
 
 
 @contextmanager

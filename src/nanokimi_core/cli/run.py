@@ -11,10 +11,10 @@ import typer
 
 from nanokimi_core import __version__
 from nanokimi_core.cli.guard import INTERRUPTED, debugging
-from nanokimi_core.cli.opening import find_setup
+from nanokimi_core.cli.opening import Setup, find_setup
 from nanokimi_core.cli.options import Config, command, new_app
-from nanokimi_core.cli.output import on_terminal
-from nanokimi_core.cli.serving import log_missing_images, offer_images, serve
+from nanokimi_core.cli.serving import offer_images, serve
+from nanokimi_core.errors import AgentError
 from nanokimi_core.logs import set_up
 from nanokimi_core.runtime import Assistant
 
@@ -35,14 +35,20 @@ def run(ctx: typer.Context, config: Config = None) -> None:
     assistant = setup.assistant()
     with assistant.folder.hold():
         log.info("%s", _what_runs(assistant))
-        if on_terminal():
-            offer_images(setup)
-        else:
-            log_missing_images(setup)
+        _see_to_images(setup)
         stopped: list[signal.Signals] = []
         anyio.run(serve, assistant, stopped.append)
     if signal.SIGINT in stopped:
         raise typer.Exit(INTERRUPTED)
+
+
+def _see_to_images(setup: Setup) -> None:
+    """Offer to build what is missing; what stays missing is said, and the service goes on: it can come later."""
+    try:
+        for problem in offer_images(setup):
+            log.warning("%s", problem)
+    except AgentError as error:
+        log.warning("%s", f"{error}; {error.remedy}" if error.remedy else error)
 
 
 def _what_runs(assistant: Assistant) -> str:

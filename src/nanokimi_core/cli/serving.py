@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Callable
-from contextlib import aclosing
 
 import anyio
 import typer
 
-from nanokimi_core.cli.opening import Setup, blamed
+from nanokimi_core.cli.opening import Setup, blamed, closed_after
 from nanokimi_core.cli.output import on_terminal
 from nanokimi_core.cli.progress import show_progress
 from nanokimi_core.contracts.backend import BuildsImage, ImageStatus
-from nanokimi_core.errors import AgentError, CommandError
+from nanokimi_core.errors import CommandError
 from nanokimi_core.instances import Instance
 from nanokimi_core.runtime import Assistant, flat_errors, stop_on_signals
-
-log = logging.getLogger("nanokimi")
 
 
 async def serve(assistant: Assistant, heard: Callable[[signal.Signals], None]) -> None:
@@ -66,17 +62,19 @@ async def image_status(backend: Instance) -> ImageStatus | None:
         return await backend.value.image_status()
 
 
-def offer_images(setup: Setup) -> None:
-    """Build the images that are missing, where a person at the terminal wants that.
+def offer_images(setup: Setup) -> list[CommandError]:
+    """Build the images that are missing, where a person at the terminal wants that; gives what is still missing.
 
     Raises:
-        CommandError: One is missing, and isn't built.
         AgentError: The engine can't be asked, or a build failed.
     """
+    left = []
     for name, status in missing_images(setup.assistant(transports=())):
-        if not (status.buildable and on_terminal() and _wanted(status)):
-            raise missing(status)
-        anyio.run(build_image, setup, name, False)
+        if status.buildable and on_terminal() and _wanted(status):
+            anyio.run(build_image, setup, name, False)
+        else:
+            left.append(missing(status))
+    return left
 
 
 def missing(status: ImageStatus) -> CommandError:
@@ -98,7 +96,7 @@ async def build_image(setup: Setup, name: str, fresh: bool) -> None:
     async with assistant.without_transports():
         backend = assistant.instances[f"backend {name}"]
         with blamed(backend.provided.plugin, "to build its image"):
-            async with aclosing(backend.value.build_image(fresh=fresh)) as steps:
+            async with closed_after(backend.value.build_image(fresh=fresh)) as steps:
                 await show_progress(steps)
 
 
@@ -109,12 +107,3 @@ def _wanted(status: ImageStatus) -> bool:
 
 def _size(status: ImageStatus) -> str:
     return f"downloads {status.download}"
-
-
-def log_missing_images(setup: Setup) -> None:
-    """Say in the log which images are missing, and go on: a service waits for what it needs."""
-    try:
-        for _, status in missing_images(setup.assistant(transports=())):
-            log.warning("%s", missing(status))
-    except AgentError as error:
-        log.warning("%s", f"{error}; {error.remedy}" if error.remedy else error)

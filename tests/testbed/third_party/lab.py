@@ -94,9 +94,11 @@ class Lab:
         return AgentConfig("lab 1.0", "/home/node/config.toml", self.config.default_model, models, providers)
 
     async def probe(self, chat: Chat, text: str) -> AsyncIterator[Timing | Text]:
+        yield Timing("session", 0.5)
         if self.config.raises:
             raise LookupError(self.config.raises)
-        yield Timing("session", 0.5)
+        if self.config.fails:
+            raise AgentError(Failure.QUOTA, self.config.fails, remedy="pay the bill")
         yield Text(f"you asked: {text}")
         yield Timing("end", 0.75)
 
