@@ -91,9 +91,9 @@ class PluginHost:
         except KeyError:
             gives = [f"{k} {n}" for (k, n), provided in sorted(self._provided.items()) if provided.plugin.name == name]
             raise PluginError(
-                f'plugin "{name}" ({self._find(name).origin}) provides no {kind} "{name}"'
-                f"{' but ' if gives else ', nor anything else'}{', '.join(gives)}",
-                remedy=f"name a {kind} there; nanokimi plugins lists them",
+                f'plugin "{name}" ({self._find(name).origin}) provides {", ".join(gives) or "nothing"}, '
+                f"and the toml uses it as {kind}",
+                remedy="nanokimi plugins lists what each plugin is",
             ) from None
 
     def provided(self, name: str) -> list[Provided]:

@@ -77,6 +77,7 @@ def test_a_broken_plugin_is_named_beside_its_table_and_the_rest_is_shown(site: S
         ("[plugins.console]\nonec = 'x'", '[plugins.console] unknown key "onec"; did you mean "once"?'),
         ("assistant = ", "is not valid TOML"),
         ('[limits]\nidle_timeout = "soon"', '"idle_timeout": write a duration as "90s", "2m" or "1h30m"'),
+        ('transports = "console"', '"transports": must be a list'),
         ("transports = []", '"transports": name at least one transport'),
     ],
 )
@@ -89,3 +90,18 @@ def test_what_is_wrong_with_the_toml_is_one_sentence_with_exit_code_2(
     assert said in done.err
     assert done.err.startswith("nanokimi: ")
     assert done.err.count("\n") == 1
+
+
+def test_a_name_from_the_environment_that_is_too_long_is_not_blamed_on_the_toml(call: Call) -> None:
+    done = call("config", "show", ASSISTANT_NAME="x" * 61)
+    assert (done.code, done.err) == (2, "nanokimi: ASSISTANT_NAME is longer than 60 characters; shorten it\n")
+
+
+def test_a_plugin_that_is_used_as_something_else_is_named_with_what_it_is(site: Site) -> None:
+    site.toml('transports = ["echo"]\n')
+    done = site.run("run")
+    assert (done.returncode, done.stderr) == (
+        3,
+        'nanokimi: plugin "echo" (nanokimi 0.1.0) provides backend echo, and the toml uses it as transport; '
+        "nanokimi plugins lists what each plugin is\n",
+    )

@@ -126,3 +126,4 @@ def test_a_data_folder_that_is_a_file_fails(site: Site) -> None:
     code, checks = checked(site)
     assert code == 1
     assert checks["data folder"]["outcome"] == "failed"
+    assert [name for name, check in checks.items() if check["outcome"] != "ok"] == ["data folder"]

@@ -30,7 +30,10 @@ app = new_group("The accounts that pay for the agent.", "nanokimi auth status", 
 
 @command(app, "status", "nanokimi auth status", "nanokimi auth status --json")
 def status(ctx: typer.Context, json: Json = False, config: Config = None) -> None:
-    """Say how each account of the toml stands; exits with 1 when none of the top level's chain is usable."""
+    """Say how each account of the toml stands.
+
+    Exits with 1 when none of the top level's chain is usable.
+    """
     setup = find_setup(ctx, config)
     accounts = anyio.run(ask_accounts, setup)
     usable = any(account.usable for account in accounts if account.name in setup.settings.auth)
@@ -48,7 +51,7 @@ def status(ctx: typer.Context, json: Json = False, config: Config = None) -> Non
 
 @command(app, "set-key", "nanokimi auth set-key", "nanokimi auth set-key < key.txt")
 def set_key(ctx: typer.Context, plugin: Instance = None, config: Config = None) -> None:
-    """Store an API key, typed unseen or read from standard input.
+    """Store an API key, typed unseen or from a pipe.
 
     It goes to the first account of the toml that takes a key, into a file that only you can read.
     """
@@ -64,9 +67,10 @@ def import_file(
     plugin: Instance = None,
     config: Config = None,
 ) -> None:
-    """Take over the credentials file of another machine's login (kimi-code.json).
+    """Take over the login of another machine.
 
-    Don't use the other copy any more: each refresh makes all other copies worthless.
+    FILE is the kimi-code.json of that login. Don't use the other copy any more: each refresh makes all other copies
+    worthless.
     """
     if not file.is_file():
         raise CommandError(f"{file} is no file", remedy="name the kimi-code.json of a login")

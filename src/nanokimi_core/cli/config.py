@@ -16,8 +16,8 @@ app = new_group("Show what the toml comes to.", _SHOW)
 
 @command(app, "show", _SHOW)
 def show(ctx: typer.Context, config: Config = None) -> None:
-    """Print the settings that hold, as TOML: the toml's, and the defaults of all that it leaves out.
+    """Print the settings that hold, defaults included.
 
-    Secrets are masked. Comments say where each file lies.
+    As TOML, with secrets masked. Comments say where each file lies.
     """
     say(effective(find_setup(ctx, config)).rstrip())

@@ -33,9 +33,10 @@ app = new_group(
 
 @command(app, "config", "nanokimi debug config", 'nanokimi debug config --chat "line:desk"')
 def config_(ctx: typer.Context, chat: ChatId = "console:local", json: Json = False, config: Config = None) -> None:
-    """Print the config that the agent sees in its container: default model, models, providers, login.
+    """Print the config that the agent sees.
 
-    Exits with 1 when something is missing there, and says what.
+    Read in its container: default model, models, providers, whether each has a key or a login. Exits with 1 when
+    something is missing there, and says what.
     """
 
     async def look(backend: Inspectable, seat: Chat) -> AgentConfig:
@@ -59,7 +60,10 @@ def probe(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Ask the agent one short thing, straight and in a conversation of its own, and time each stage."""
+    """Ask the agent one short thing, and time it.
+
+    Straight to the agent, in a conversation of its own that is thrown away; each stage is timed.
+    """
     timings: list[Timing] = []
     said: list[str] = []
 
@@ -92,7 +96,7 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="How many.")] = 100,
     config: Config = None,
 ) -> None:
-    """Print the last lines of what the agent logged."""
+    """Print the last lines of the agent's log."""
 
     async def read(backend: Inspectable, seat: Chat) -> str:
         return await backend.logs(seat, lines=lines)

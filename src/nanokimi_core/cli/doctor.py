@@ -31,7 +31,7 @@ app = new_app()
 
 @command(app, "doctor", "nanokimi doctor", "nanokimi doctor --json")
 def doctor(ctx: typer.Context, json: Json = False, timeout: Timeout = TIMEOUT, config: Config = None) -> None:
-    """Check the set-up; each line that is not ok says what mends it.
+    """Check the set-up, and say what mends it.
 
     Exits with 1 when something that the toml needs is broken.
     """
@@ -54,7 +54,8 @@ def _checks(config: Path | None, timeout: float) -> list[Check]:
         return [*checks, Check("toml", "failed", error.message, error.remedy or "mend that line")]
     setup = Setup(location, settings, PluginHost([]))
     checks += core_checks(setup)
-    checks += anyio.run(instance_checks, setup, timeout)
+    if all(check.outcome != "failed" for check in checks):  # without a data folder no instance can be made
+        checks += anyio.run(instance_checks, setup, timeout)
     return checks + other_plugins(settings, timeout)
 
 

@@ -26,7 +26,10 @@ def build(
     fresh: Annotated[bool, typer.Option("--fresh", help="Build every layer anew, without the engine's cache.")] = False,
     config: Config = None,
 ) -> None:
-    """Build the image that the toml's backend needs, with progress on standard error."""
+    """Build the image that agents run from.
+
+    It is the one that the toml's backend needs. Progress goes to standard error.
+    """
     setup = find_setup(ctx, config)
     for name, status in _statuses(setup):
         if not status.buildable:
@@ -41,7 +44,10 @@ def build(
 
 @command(app, "status", "nanokimi image status")
 def status(ctx: typer.Context, json: Json = False, config: Config = None) -> None:
-    """Say whether the image is on this machine; exits with 1 when it is missing."""
+    """Say whether the image is on this machine.
+
+    Exits with 1 when it is missing.
+    """
     found = _statuses(find_setup(ctx, config))
     if json:
         say_json({"images": [{"backend": name, **asdict(status)} for name, status in found]})

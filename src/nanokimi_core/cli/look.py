@@ -25,6 +25,8 @@ def main() -> None:
         answer = _answer(sys.argv[1:])
     except NanoKimiError as error:
         answer = {"error": {"cause": error.message, "remedy": error.remedy}}
+    except OSError as error:
+        answer = {"error": {"cause": str(error), "remedy": "mend that, and run it again"}}
     answers.write(json.dumps(answer, default=str) + "\n")
     answers.flush()
     sys.stderr.flush()

@@ -53,7 +53,7 @@ class Seen:
 
 @command(app, "plugins", "nanokimi plugins", "nanokimi plugins --json")
 def plugins(ctx: typer.Context, json: Json = False, timeout: Timeout = TIMEOUT, config: Config = None) -> None:
-    """List the installed plugins, and what is wrong with those that are broken.
+    """List the installed plugins, and what is wrong with them.
 
     Each is looked at in a process of its own, so that a broken one is listed with the cause. "enabled" means that the
     toml uses it.

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from nanokimi_core.config.location import FILE_NAME, Location
-from nanokimi_core.config.model import Settings
+from nanokimi_core.config.model import LONGEST_NAME, Settings
 from nanokimi_core.errors import ConfigError
 
 _LARGEST = 1_000_000
@@ -29,6 +29,8 @@ def load(location: Location, environ: Mapping[str, str] | None = None) -> Settin
     env = os.environ if environ is None else environ
     values = _read(location.toml) if location.toml else {}
     if name := env.get("ASSISTANT_NAME"):
+        if len(name) > LONGEST_NAME:
+            raise ConfigError(f"ASSISTANT_NAME is longer than {LONGEST_NAME} characters", remedy="shorten it")
         values["assistant"] = name
     where = location.toml.name if location.toml else FILE_NAME
     return _validate(Settings, values, where, "", {})
@@ -89,7 +91,7 @@ def _sentence(kind: str, message: str, path: list[str], model: type[BaseModel], 
         close = difflib.get_close_matches(key, known, n=1)
         hint = f'did you mean "{close[0]}"?' if close else "known keys: " + (", ".join(sorted(known)) or "none")
         return f'{where}: {_table_name(table, parents)}unknown key "{key}"; {hint}'
-    text = message.removeprefix("Value error, ")
+    text = message.removeprefix("Value error, ").replace("Input should be a valid tuple", "must be a list")
     *parents, key = path or [""]
     if kind == "missing":
         return f'{where}: {_table_name(table, parents)}"{key}" is needed'

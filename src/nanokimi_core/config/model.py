@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+LONGEST_NAME = 60
+
 Trigger = Literal["always", "mention", "never"]
 
 _DURATION = re.compile(r"(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
@@ -93,7 +95,9 @@ class ChatTable(Table):
 class Settings(Table):
     """The top level of nanokimi.toml."""
 
-    assistant: str = Field(default="Kai", min_length=1, max_length=60, description="What the assistant is called.")
+    assistant: str = Field(
+        default="Kai", min_length=1, max_length=LONGEST_NAME, description="What the assistant is called."
+    )
     transports: tuple[PluginName, ...] = Field(default=("console",), description="The chat networks.")
     backend: PluginName = Field(default="echo", description="Where the assistant thinks.")
     auth: AuthChain = Field(default=(), description="The account that pays; a list is tried in order.")
