@@ -70,6 +70,15 @@ def test_a_command_imports_no_plugin_that_the_toml_does_not_enable(site: Site) -
     assert not any(name.startswith(("nanokimi_backend", "nanokimi_auth", "testbed")) for name in loaded)
 
 
+def test_every_name_that_a_plugin_author_imports_is_there_and_costs_nothing_before_it_is_used(site: Site) -> None:
+    listed = set(nanokimi_core.__all__)
+    assert {name for names in nanokimi_core._HOMES.values() for name in names} == listed
+    assert all(getattr(nanokimi_core, name).__name__ for name in listed - {"hookimpl", "AgentEvent"})
+    assert listed <= set(dir(nanokimi_core))
+    with pytest.raises(AttributeError, match="has no attribute 'Bckend'"):
+        getattr(nanokimi_core, "Bckend")  # noqa: B009  # as `from nanokimi_core import Bckend` does
+
+
 def test_no_arguments_show_the_help(call: Call) -> None:
     done = call()
     assert done.code == 0
@@ -114,6 +123,7 @@ def test_an_unknown_command_may_be_near_to_a_plugins_name(site: Site) -> None:
     [
         (["chat", "--onec", "x"], "see: nanokimi chat --help"),
         (["debug", "logs", "--lines", "none"], "see: nanokimi debug logs --help"),
+        (["chat", "--once", " "], "invalid value for --once: there is no text"),
         (["auth", "import"], "see: nanokimi auth import --help"),
         (["auth", "statsu"], "status"),
     ],

@@ -60,6 +60,7 @@ def test_several_transports_and_instances_run_in_one_process_and_it_ends_when_al
     assert done.returncode == 0, done.stderr
     assert (site.home / "out.one").read_text() == "thinking done: hello\n"
     assert (site.home / "out.two").read_text() == "thinking done: ahoy\n"
+    assert done.stderr.endswith("INFO nanokimi: every transport has come to its end\n")
 
 
 def test_the_first_line_of_the_log_says_what_runs(site: Site) -> None:

@@ -12,6 +12,10 @@ def main() -> None:
 
         sys.stdout.write(f"nanokimi {__version__}\n")
         return
-    from nanokimi_core.cli.guard import run
+    try:
+        from nanokimi_core.cli.guard import run
 
-    sys.exit(run(sys.argv[1:]))
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # while modules are imported
+        code = 130
+    sys.exit(code)

@@ -36,6 +36,8 @@ def chat(
     The console takes the place of the toml's transports. From a pipe, each line is a message. Exits with 1 when an
     answer to --once or to a pipe's line failed.
     """
+    if once is not None and not once.strip():
+        raise typer.BadParameter("there is no text", param_hint="--once")
     set_up(logging.DEBUG if debugging() else logging.WARNING, short=not debugging())
     setup = find_setup(ctx, config)
     if setup.location.toml is None:

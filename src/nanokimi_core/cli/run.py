@@ -38,6 +38,8 @@ def run(ctx: typer.Context, config: Config = None) -> None:
         _see_to_images(setup)
         stopped: list[signal.Signals] = []
         anyio.run(serve, assistant, stopped.append)
+    if not stopped:
+        log.info("every transport has come to its end")
     if signal.SIGINT in stopped:
         raise typer.Exit(INTERRUPTED)
 
