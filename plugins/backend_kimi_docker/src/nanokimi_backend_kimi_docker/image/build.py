@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from typing import Any
 
 import anyio
+import requests
 import urllib3
+from docker.errors import DockerException  # type: ignore[import-untyped]
 
 from nanokimi_backend_kimi_docker.config import KimiDockerConfig
 from nanokimi_backend_kimi_docker.engine import Engine, ImageNotFound
@@ -19,9 +22,12 @@ from nanokimi_core import AgentError, Failure, ImageStatus, Progress
 
 SILENCE = 600.0  # a step may download for that long without a word
 LIMIT = 3600.0
+_CLOSING_SECONDS = 10.0
 _MEGABYTE = 1_000_000
+_RUNNING = re.compile(r" ---> Running in ([0-9a-f]+)")
 # Only what no build of the last minutes can still need: another installation may be building at this moment.
-_UNUSED = {"dangling": ["true"], "label": [LABEL], "until": ["10m"]}
+_OLD_IMAGES = {"dangling": ["true"], "label": [LABEL], "until": ["10m"]}
+_OLD_CONTAINERS = {"label": [f"{LABEL}=part"], "until": ["10m"]}
 
 
 def image_name(config: KimiDockerConfig) -> str:
@@ -86,12 +92,17 @@ async def build(recipe: Recipe, *, fresh: bool = False) -> AsyncGenerator[Progre
             if anyio.current_time() > deadline:
                 raise AgentError(Failure.ENGINE, f"building the image took longer than {LIMIT / 60:.0f} minutes")
         with suppress(AgentError):  # another one is cleaning up: the image is there all the same
-            await engine.call(lambda client: client.prune_images(_UNUSED), "remove older parts of the image")
+            await engine.call(_tidy, "remove older parts of the image")
         yield Progress("done", 1, 1)
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(stream.close)
         engine.close()
+
+
+def _tidy(client: Any) -> None:
+    client.prune_containers(_OLD_CONTAINERS)
+    client.prune_images(_OLD_IMAGES)
 
 
 class _Stream:
@@ -105,11 +116,14 @@ class _Stream:
         self._recipe = recipe
         self._fresh = fresh
         self._events: Iterator[dict[str, Any]] = iter(())
+        self._client: Any = None
         self._response: Any = None
+        self._container = ""
         self._closed = False
         self._using = threading.Lock()
 
     def open(self, client: Any) -> None:
+        self._client = client
         client.hooks["response"].append(self._keep)
         recipe = self._recipe
         with self._using:
@@ -130,9 +144,12 @@ class _Stream:
     def next(self, client: Any) -> dict[str, Any] | None:
         with self._using:
             try:
-                return next(self._events, None)
+                event = next(self._events, None)
             except (urllib3.exceptions.HTTPError, ValueError, AttributeError) as error:
                 raise ConnectionError(f"the engine stopped in the middle of it: {error}") from error
+        if event is not None and (match := _RUNNING.match(str(event.get("stream", "")))):
+            self._container = match[1]
+        return event
 
     def close(self) -> None:
         self._closed = True
@@ -140,8 +157,12 @@ class _Stream:
             return
         with suppress(ValueError, RuntimeError, OSError):
             self._response.raw.shutdown()
-        with self._using:
+        if self._using.acquire(timeout=_CLOSING_SECONDS):
             self._response.close()
+            self._using.release()
+        if self._container:  # the engine forgets one that was just starting when the build ended
+            with suppress(DockerException, requests.RequestException, OSError):
+                self._client.remove_container(self._container, force=True, v=True)
 
     def _keep(self, response: Any, **options: Any) -> None:
         self._response = response
