@@ -83,12 +83,13 @@ class KeyAccount(Account):
         self.key = cloud.add_key(key)
         self.folder = folder
         self.model = "kimi-for-coding"
+        self.base_url = cloud.base_url_coding
 
     async def grant(self, need: Need) -> Grant:
         self.asked += 1
         return Grant(
             provider="kimi",
-            base_url=self.cloud.base_url_coding,
+            base_url=self.base_url,
             model=self.model,
             context_size=262_144,
             fingerprint=f"key-{self.fingerprint}",

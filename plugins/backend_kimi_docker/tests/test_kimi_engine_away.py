@@ -26,16 +26,27 @@ START_SECONDS = 60
 
 
 class SecondEngine:
-    """A Docker Engine of this test's own.
+    """A Docker Engine of this test's own, with a bridge of its own.
 
-    It gets a bridge that the machine's engine has made: told to have none, it would remove the other engine's.
+    Without one it would use that of the machine's engine, and with ``--bridge=none`` it would delete it.
     """
 
-    def __init__(self, root: Path, bridge: str) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self.bridge = bridge
         self.address = f"unix://{root}/docker.sock"
+        self.bridge = f"nk{os.getpid()}"
         self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> SecondEngine:
+        for step in (f"link add {self.bridge} type bridge", f"addr add 198.18.77.1/24 dev {self.bridge}"):
+            subprocess.run(["ip", *step.split()], check=True)
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        subprocess.run(["ip", "link", "delete", self.bridge], check=True)
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def start(self) -> None:
         root = self.root
@@ -76,14 +87,18 @@ def bridge(engine: Any) -> Iterator[str]:
 
 
 @pytest.fixture
-def second(tmp_path_factory: pytest.TempPathFactory, bridge: str) -> Iterator[SecondEngine]:
+def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecondEngine]:
     if os.getuid() != 0:
         pytest.skip("only root can start a second Docker Engine")
-    engine = SecondEngine(tmp_path_factory.mktemp("e"), bridge)
-    engine.start()
-    yield engine
-    engine.stop()
-    shutil.rmtree(engine.root, ignore_errors=True)
+    before = interfaces()
+    with SecondEngine(tmp_path_factory.mktemp("e")) as engine:
+        yield engine
+    assert interfaces() >= before
+
+
+def interfaces() -> set[str]:
+    """The machine's bridges: those of its own engine must survive."""
+    return {path.parent.name for path in Path("/sys/class/net").glob("*/bridge")}
 
 
 async def test_a_turn_during_which_the_engine_stops_fails_with_its_name_and_all_goes_on_afterwards(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 from contextlib import aclosing
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import anyio
 import pytest
 
 from nanokimi_core import AgentError, Failure, safe_name, write_private
-from testbed.cloud import CallTool, Say
-from testbed.kimi import SECONDS, Bench, BenchContext, ask, events, failure, turn
+from testbed.cloud import CallTool, Cloud, Say
+from testbed.kimi import SECONDS, Bench, BenchContext, KeyAccount, ask, events, failure, turn
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
@@ -164,7 +165,18 @@ async def test_an_image_that_is_missing_says_how_to_build_it(bench: Bench) -> No
     assert caught.value.remedy == "build it with: nanokimi image build"
 
 
+async def test_an_agent_on_the_default_network_reaches_a_server_that_is_not_its_own_loopback(
+    bench: Bench, engine: Any
+) -> None:
+    network = ip_network(engine.inspect_network("bridge")["IPAM"]["Config"][0]["Subnet"])
+    with Cloud(str(next(network.hosts()))) as cloud:
+        account = KeyAccount(cloud, bench.root / "gate")
+        async with bench.backend(network="bridge") as backend, backend.session(bench.chat(auth=account)) as session:
+            assert await ask(session, "hello") == "heard: [Ana] hello"
+
+
 async def test_a_network_that_does_not_exist_is_named(bench: Bench, engine: Any) -> None:
+    bench.key.base_url = "https://api.example.org/v1"
     async with bench.backend(network="no-such-network") as backend:
         with pytest.raises(AgentError, match="no-such-network") as caught:
             async with backend.session(bench.chat()):
