@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -176,6 +177,25 @@ def test_output_that_nobody_reads_ends_a_command_without_a_traceback(site: Site)
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["plugins"], ["doctor"], ["auth", "status"], ["image", "status"], ["debug", "config"], ["--help"]],
+    ids=" ".join,
+)
+def test_in_a_terminal_of_80_columns_nothing_is_wider(site: Site, arguments: list[str]) -> None:
+    site.ours("lab", "vault")
+    site.write(
+        "torn", "raise RuntimeError('a cause so long that it takes more than one line of eighty columns to say')"
+    )
+    site.toml('backend = "lab"\nauth = "vault"\n')
+    with site.terminal(*arguments, kind="xterm-256color") as terminal:
+        terminal.ended()
+    assert "\x1b[" in terminal.seen
+    tables = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.seen).splitlines()
+    wide = [line for line in tables if len(line) > 80]
+    assert all(line.startswith("torn: ") for line in wide), wide
 
 
 def test_there_are_no_colours_in_a_pipe(site: Site) -> None:

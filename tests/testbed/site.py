@@ -144,8 +144,8 @@ class Site:
         )
 
     @contextmanager
-    def terminal(self, *arguments: str) -> Iterator[Terminal]:
-        """Run ``nanokimi`` in a terminal of its own."""
+    def terminal(self, *arguments: str, kind: str = "dumb") -> Iterator[Terminal]:
+        """Run ``nanokimi`` in a terminal of its own, of that ``kind``."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
             command(arguments),
@@ -153,7 +153,7 @@ class Site:
             stdout=theirs,
             stderr=theirs,
             cwd=self.home,
-            env=self.environ(TERM="dumb"),
+            env=self.environ(TERM=kind),
             start_new_session=True,
         )
         os.close(theirs)
