@@ -48,7 +48,7 @@ class KimiDockerConfig(BaseModel):
         memory: Of one container. An idle agent takes 315 MB with one session and 392 MB with twenty; the rest is for
             what the agent runs. No swap beside it.
         cpus: Of one container; never more than the machine has.
-        pids: Processes and threads in one container. An idle agent has about 30.
+        pids: Processes and threads in one container. An idle agent has about a dozen.
         max_steps: Requests to the model in one turn; kimi-code alone has no limit.
         max_attempts: How often a failing request to the model is tried before the turn fails.
         thinking: Whether models that can think before they answer do.

@@ -49,7 +49,7 @@ def hook_command(mark: str) -> str:
     It goes to the standard error of the container's first process, as one line that begins with ``mark``: it arrives
     over the attached stream a few milliseconds later, and the agent's own output can't be mistaken for it.
     """
-    return f"printf '\\n{mark} %s\\n' \"$(head -c {_MOST_RECORD})\" >/proc/1/fd/2"
+    return f"IFS= read -r record; printf '\\n{mark} %.{_MOST_RECORD}s\\n' \"$record\" >/proc/1/fd/2"
 
 
 def parse_record(text: str) -> TurnEnd | None:
