@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from nanokimi_core import AgentError, AgentEvent, Failure, Text, Thought, Turn
+from nanokimi_core import AgentError, AgentEvent, ConfigError, Failure, Text, Thought, Turn
 from nanokimi_core.conversation import catalogue
 from testbed.fakes import ScriptedBackend, ScriptedSession, bench, failing, mute, slow
 
@@ -153,3 +153,8 @@ async def test_secrets_of_a_grant_are_in_no_log_line(tmp_path: Path, capsys: pyt
     shown = capsys.readouterr().err
     assert "ValueError: key" in shown
     assert "sk-canary-in-the-tests" not in shown
+
+
+async def test_one_name_for_two_kinds_of_plugins_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match='uses "brain" as backend and as auth'):
+        bench(tmp_path, {"auth": "brain"})

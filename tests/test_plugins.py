@@ -155,7 +155,7 @@ def test_a_config_that_is_no_model_is_refused() -> None:
 
 def test_a_plugin_of_another_kind_says_what_it_provides() -> None:
     host = PluginHost([plugin("bad", providing(backends=[Spec("bad", make)]))])
-    assert 'provides backend bad, and the toml uses it as transport' in error(host)
+    assert "provides backend bad, and the toml uses it as transport" in error(host)
 
 
 def test_one_module_under_two_entry_points_is_registered_once() -> None:

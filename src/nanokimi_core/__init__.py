@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from nanokimi_core.files import private_folder, safe_name, write_private
     from nanokimi_core.hookspecs import Spec, hookimpl
     from nanokimi_core.messages import Attachment, Inbound, Outbound, Receipt
+    from nanokimi_core.refusals import Refusals
+    from nanokimi_core.settings import BaseUrl, Capability, ModelId, TomlPath, matching, refuse
 
 __version__ = "0.1.0"
 
@@ -71,7 +73,9 @@ __all__ = [
     "Auth",
     "AuthStatus",
     "Backend",
+    "BaseUrl",
     "BuildsImage",
+    "Capability",
     "Chat",
     "Check",
     "CommandError",
@@ -92,6 +96,7 @@ __all__ = [
     "Invocation",
     "LoginNeeded",
     "LogsIn",
+    "ModelId",
     "Mount",
     "NanoKimiError",
     "Need",
@@ -101,6 +106,7 @@ __all__ = [
     "PluginError",
     "Progress",
     "Receipt",
+    "Refusals",
     "Session",
     "ShowCode",
     "ShowsTyping",
@@ -109,6 +115,7 @@ __all__ = [
     "Text",
     "Thought",
     "Timing",
+    "TomlPath",
     "ToolCall",
     "Traits",
     "Transport",
@@ -116,8 +123,10 @@ __all__ = [
     "Undeliverable",
     "Usage",
     "hookimpl",
+    "matching",
     "private_folder",
     "prompt_text",
+    "refuse",
     "safe_name",
     "write_private",
 ]
@@ -196,6 +205,15 @@ _HOMES = {
         "Inbound",
         "Outbound",
         "Receipt",
+    ),
+    "refusals": ("Refusals",),
+    "settings": (
+        "BaseUrl",
+        "Capability",
+        "ModelId",
+        "TomlPath",
+        "matching",
+        "refuse",
     ),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,12 +22,13 @@ from nanokimi_core.conversation.router import Counters, Router
 from nanokimi_core.conversation.sessions import SessionPool
 from nanokimi_core.conversation.turns import Seat, Turns
 from nanokimi_core.delivery import Delivery
+from nanokimi_core.errors import ConfigError
 from nanokimi_core.folder import DataFolder
 from nanokimi_core.instances import Instance, make
 from nanokimi_core.logs import keep_secret
 from nanokimi_core.messages import ChatKind, Inbound
 from nanokimi_core.owner import Owner
-from nanokimi_core.plugins import PluginHost
+from nanokimi_core.plugins import Kind, PluginHost
 
 _ROOM_WITHOUT_ADVICE = 8
 
@@ -93,14 +94,25 @@ class Assistant:
             ConfigError: A table is wrong, or one name is used for two kinds of plugins.
         """
         self.folder.make()
-        wanted: list[tuple[Any, str]] = [("transport", name) for name in self.settings.transports]
-        wanted += [("backend", name) for name in self.settings.backends()]
-        wanted += [("auth", name) for name in self.settings.auths()]
-        for kind, name in wanted:
+        kinds: dict[str, Kind] = {}
+        for kind, name in self._wanted():
+            if (other := kinds.setdefault(name, kind)) != kind:
+                said = f'the toml uses "{name}" as {other} and as {kind}, which would share one table and folder'
+                raise ConfigError(
+                    said, remedy=f'give one another name: [plugins.NAME] use = "{self.settings.use(name)}"'
+                )
             made = make(
                 kind, name, settings=self.settings, location=self.location, host=self.host, tell=self.owner.tell
             )
             self.instances[f"{kind} {name}"] = made
+
+    def _wanted(self) -> Iterator[tuple[Kind, str]]:
+        for name in self.settings.transports:
+            yield "transport", name
+        for name in self.settings.backends():
+            yield "backend", name
+        for name in self.settings.auths():
+            yield "auth", name
 
     def stop(self) -> None:
         """Stop: intake ends, running turns finish within ``stop_timeout``."""

@@ -98,7 +98,6 @@ def test_a_login_is_imported_for_the_account_that_takes_logins(call: Call, site:
     assert done.code == 0
     assert done.out.splitlines() == [
         "The login of Ana is stored for vault.",
-        "Don't use the other copy any more: each refresh makes all other copies worthless.",
     ]
     assert "canary" in stored(site, name="login")
 

@@ -100,9 +100,7 @@ def import_login(setup: Setup, named: str | None, file: Path) -> list[str]:
     instance = _find(setup, named, ImportsLogin, "takes over a login", "takes over no login")
     status = anyio.run(_do, instance, lambda auth: auth.import_login(file.absolute()), "to take over a login")
     who = f" of {status.who}" if status.who else ""
-    said = [f"The login{who} is stored for {instance.name}."]
-    warning = "Don't use the other copy any more: each refresh makes all other copies worthless."
-    return [*said, warning, *_after(setup, instance, status)]
+    return [f"The login{who} is stored for {instance.name}.", *_after(setup, instance, status)]
 
 
 async def _do(instance: Instance, work: Callable[[Any], Awaitable[AuthStatus]], doing: str) -> AuthStatus:

@@ -24,9 +24,8 @@ from nanokimi_auth_apikey.keys import (
     tail,
     without_keys,
 )
-from nanokimi_auth_apikey.refusals import Refusals
 from nanokimi_auth_apikey.settings import Settings
-from nanokimi_core import AuthStatus, ConfigError, Context, Grant, LoginNeeded, Need, write_private
+from nanokimi_core import AuthStatus, ConfigError, Context, Grant, LoginNeeded, Need, Refusals, write_private
 
 
 class ApiKey:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, LiteralString
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -32,62 +30,23 @@ from nanokimi_auth_apikey.endpoints import (
     Region,
     account_at,
 )
+from nanokimi_core import BaseUrl, Capability, ModelId, TomlPath, matching, refuse
 
-_LOCAL_SUFFIXES = (".local", ".internal", ".localhost", ".lan", ".home.arpa")
 _LOOKS_LIKE_A_KEY = re.compile(r"sk-[A-Za-z0-9_-]{8,}|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
-def _refuse(text: LiteralString) -> PydanticCustomError:
-    return PydanticCustomError("apikey", text)
+_Variable = Annotated[str, matching("[A-Za-z_][A-Za-z0-9_]*", "must be the name of an environment variable")]
 
 
-def _matching(pattern: str, expected: LiteralString) -> AfterValidator:
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise _refuse(expected)
-        return value
-
-    return AfterValidator(check)
-
-
-_Variable = Annotated[str, _matching("[A-Za-z_][A-Za-z0-9_]*", "must be the name of an environment variable")]
-_ModelId = Annotated[str, _matching("[!-~]{1,200}", "must be a model's id, without white space")]
-_Capability = Annotated[str, _matching("[a-z][a-z0-9_]*", 'must be a word such as "thinking" or "image_in"')]
-
-
-def _in_private_network(host: str) -> bool:
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return "." not in host or host.endswith(_LOCAL_SUFFIXES)
-
-
-def _endpoint(value: str) -> str:
-    try:
-        parts = urlsplit(value.strip())
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in ("http", "https") or not value.strip().isascii() or " " in value.strip():
-        raise _refuse('must be a URL such as "https://api.moonshot.cn/v1"')
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise _refuse("must be a plain URL, without a user, a query or a fragment")
-    if parts.scheme == "http" and not _in_private_network(host):
-        raise _refuse("must begin with https://: the key would travel unencrypted")
-    return value.strip().rstrip("/")
-
-
-def _path_of(value: Path, info: ValidationInfo) -> Path:
-    if _LOOKS_LIKE_A_KEY.fullmatch(str(value)):
-        raise _refuse("must be the path of a file that holds the key, and this is a key itself")
-    base = (info.context or {}).get("base")
-    path = value.expanduser()
-    return base / path if base is not None else path.absolute()
+def _no_key(value: Path) -> Path:
+    if _LOOKS_LIKE_A_KEY.fullmatch(value.name):
+        raise refuse("must be the path of a file that holds the key, and this is a key itself")
+    return value
 
 
 def _check_toml(toml: Path | None) -> None:
     if toml is None:
-        raise _refuse(
+        raise refuse(
             "a key itself may stand only in a nanokimi.toml of mode 0600; store it with: nanokimi auth set-key"
         )
     if toml.stat().st_mode & 0o077:
@@ -106,7 +65,7 @@ class KeySource(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     env: _Variable | None = None
-    file: Annotated[Path, AfterValidator(_path_of)] | None = None
+    file: Annotated[TomlPath, AfterValidator(_no_key)] | None = None
 
     @model_validator(mode="wrap")
     @classmethod
@@ -116,7 +75,7 @@ class KeySource(BaseModel):
             return LiteralKey.model_construct(text=SecretStr(value))
         one = isinstance(value, Mapping) and (len(value) == 1 or not set(value) <= {"env", "file"})
         if not one and not isinstance(value, KeySource):
-            raise _refuse('must be one of { env = "NAME" } and { file = "path" }')
+            raise refuse('must be one of { env = "NAME" } and { file = "path" }')
         return handler(value)
 
 
@@ -147,20 +106,20 @@ class Settings(BaseModel):
     key: SerializeAsAny[KeySource] | None = None
     account: Account = "platform"
     region: Region = "cn"
-    base_url: Annotated[str, AfterValidator(_endpoint)] | None = None
-    model: _ModelId | None = None
+    base_url: BaseUrl | None = None
+    model: ModelId | None = None
     context_size: Annotated[int, Field(ge=4096, le=16_777_216)] | None = None
-    capabilities: frozenset[_Capability] | None = None
+    capabilities: frozenset[Capability] | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> Settings:
         if self.base_url is None:
             return self
         if "region" in self.model_fields_set:
-            raise _refuse("base_url already says where the API is; leave out region")
+            raise refuse("base_url already says where the API is; leave out region")
         there = account_at(self.base_url)
         if there is not None and there != self.account:
-            raise _refuse(f'base_url is that of another kind of account; set account = "{there}"')
+            raise refuse(f'base_url is that of another kind of account; set account = "{there}"')
         return self
 
     @property

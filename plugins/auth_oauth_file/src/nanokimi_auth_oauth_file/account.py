@@ -16,10 +16,9 @@ from anyio import to_thread
 from pydantic import SecretStr
 
 from nanokimi_auth_oauth_file.login import Login, LoginProblem, for_instance
-from nanokimi_auth_oauth_file.refusals import Refusals
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_auth_oauth_file.store import Store, Stored
-from nanokimi_core import AuthStatus, ConfigError, Context, Grant, LoginNeeded, Mount, Need
+from nanokimi_core import AuthStatus, ConfigError, Context, Grant, LoginNeeded, Mount, Need, Refusals
 
 T = TypeVar("T")
 _SECRET = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*|sk-[\w-]{8,}")

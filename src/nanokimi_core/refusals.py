@@ -1,4 +1,4 @@
-"""What the server has refused, remembered for ``nanokimi auth status``, which runs in a process of its own."""
+"""What an account's server has refused, remembered for ``nanokimi auth status``, which is a process of its own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nanokimi_core import write_private
+from nanokimi_core.files import write_private
 
 _FILE = "refused.json"
 _LARGEST = 65_536
 
 
 class Refusals:
-    """The last refusal, noted in the instance's folder together with a mark of what was refused; never the key."""
+    """The last refusal of an auth instance, with a mark (a hash) of the key or login that was refused.
+
+    Args:
+        folder: The instance's own.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / _FILE
