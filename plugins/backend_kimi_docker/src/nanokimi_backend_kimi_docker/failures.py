@@ -142,8 +142,16 @@ _RULES: tuple[tuple[_Rule, Failure, str], ...] = (
     (_steps, Failure.TOO_LONG, "if that is not enough, raise max_steps in [plugins.kimi_docker]"),
     (_quota, Failure.QUOTA, _QUOTA),
     (_model, Failure.MODEL, 'choose a model that the account has; "{model}" was asked for'),
-    (_too_many, Failure.RATE_LIMIT, "nothing; it is tried again by itself"),
-    (_away, Failure.RATE_LIMIT, "nothing; the model's server is away or overloaded, and it is tried again by itself"),
+    (
+        _too_many,
+        Failure.RATE_LIMIT,
+        "nothing, if it passes by itself; else lower max_turns in [limits], or take a larger plan",
+    ),
+    (
+        _away,
+        Failure.RATE_LIMIT,
+        "the model's server is away or overloaded: wait, or look whether this machine reaches it",
+    ),
     (_credentials, Failure.CREDENTIALS, _LOGIN),
 )
 
