@@ -22,6 +22,8 @@ _FIELD = r'"%s"\s*:\s*"((?:[^"\\]|\\.)*)'
 
 _LOGIN = "log in again (nanokimi auth status says how) or set another key"
 _QUOTA = "wait until the account's quota is renewed, or change its plan; another account: auth in nanokimi.toml"
+_WAIT = "nothing, if it passes by itself; else lower max_turns in [limits], or take a larger plan"
+_UNREACHED = "the model's server is away or overloaded: wait, or look whether this machine reaches it"
 _NO_PROGRAM = (126, 127)
 _AWAY = timedelta(seconds=30)
 
@@ -145,12 +147,12 @@ _RULES: tuple[tuple[_Rule, Failure, str], ...] = (
     (
         _too_many,
         Failure.RATE_LIMIT,
-        "nothing, if it passes by itself; else lower max_turns in [limits], or take a larger plan",
+        _WAIT,
     ),
     (
         _away,
         Failure.RATE_LIMIT,
-        "the model's server is away or overloaded: wait, or look whether this machine reaches it",
+        _UNREACHED,
     ),
     (_credentials, Failure.CREDENTIALS, _LOGIN),
 )
