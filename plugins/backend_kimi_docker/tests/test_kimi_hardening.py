@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +13,10 @@ from typing import Any
 import anyio
 import pytest
 
+from nanokimi_backend_kimi_docker.engine import address
 from nanokimi_core import Attachment, Grant, Need
 from testbed.cloud import CallTool, Fail
-from testbed.kimi import Bench, KeyAccount, ask, events, failure, turn
+from testbed.kimi import KEY, Bench, KeyAccount, ask, events, failure, turn
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
@@ -58,6 +62,49 @@ async def test_the_container_is_hardened_and_sees_nothing_else(bench: Bench, eng
     assert seen.split() == [about["Config"]["User"].split(":")[0], "/home/node", ".kimi-code"]
 
 
+ORDINARY = """
+    import os, sys, anyio, shutil, tempfile
+    from pathlib import Path
+    from testbed.cloud import CallTool, Cloud
+    from testbed.kimi import KEY, Bench, ask
+
+    async def main(image, group):
+        root = Path(tempfile.mkdtemp())
+        if os.getuid() == 0:
+            os.chown(root, 12345, 12345)
+            os.setgroups([int(group)])
+            os.setgid(12345)
+            os.setuid(12345)
+        with Cloud() as cloud:
+            bench = Bench(root, cloud, image)
+            chat = bench.chat(auth=bench.login(expires_in=-10))
+            async with bench.backend() as backend, backend.session(chat) as session:
+                cloud.script(CallTool("Bash", {"command": "id -u; touch /workspace/made"}))
+                print(await ask(session, "who are you"))
+        print("refreshes", cloud.refreshes)
+        owners = {path.lstat().st_uid for path in root.rglob("*")}
+        print("owners", owners == {os.getuid()}, os.getuid())
+        shutil.rmtree(root)
+
+    anyio.run(main, *sys.argv[1:])
+"""
+
+
+def docker_group() -> str:
+    return str(Path(address().removeprefix("unix://")).stat().st_gid)
+
+
+async def test_the_container_runs_as_the_ordinary_user_that_nanokimi_runs_as(bench: Bench) -> None:
+    tests = Path(__file__).parents[3] / "tests"
+    command = [sys.executable, "-c", textwrap.dedent(ORDINARY), bench.image, docker_group()]
+    done = await anyio.run_process(command, stderr=None, env={"PYTHONPATH": str(tests), "PATH": os.environ["PATH"]})
+    told = done.stdout.decode()
+    user = str(os.getuid() or 12345)
+    assert f"\n{user}\n" in told
+    assert "refreshes 1\n" in told
+    assert f"owners True {user}\n" in told
+
+
 async def test_labels_say_whose_the_container_is(bench: Bench, engine: Any) -> None:
     async with bench.backend() as backend, backend.session(bench.chat("console:Ana & Ben")):
         labels = engine.inspect_container(bench.containers(engine)[0])["Config"]["Labels"]
@@ -90,6 +137,8 @@ async def test_no_secret_is_in_environment_command_line_labels_or_logs(
     async with bench.backend() as backend, backend.session(chat) as session:
         bench.cloud.script(CallTool("Bash", {"command": "env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline"}))
         children = await ask(session, "look around")
+        kept = keepers(bench.root)
+        modes = [path.stat().st_mode & 0o777 for path in kept]
         bench.cloud.always(Fail(401, "invalid_authentication_error", f"the key {bench.key.key} is wrong"))
         error = await failure(session)
         visible = everything_visible(engine, bench.containers(engine)[0])
@@ -98,9 +147,14 @@ async def test_no_secret_is_in_environment_command_line_labels_or_logs(
     assert PLANTED in children
     for text in (visible, children, logs, caplog.text, str(error)):
         assert bench.key.key not in text
-    holders = {path for path in bench.root.rglob("*") if path.is_file() and bench.key.key.encode() in path.read_bytes()}
-    assert {path.name for path in holders if bench.root / "plugin" in path.parents} == {"config.toml"}
-    assert all(path.stat().st_mode & 0o777 == 0o600 for path in holders if path.name == "config.toml")
+    assert [path.relative_to(bench.root).parts[:2] for path in kept] == [("plugin", "sandboxes")]
+    assert (kept[0].name, modes) == ("config.toml", [0o600])
+    assert keepers(bench.root / "plugin") == []
+
+
+def keepers(folder: Path) -> list[Path]:
+    """The files that hold the key."""
+    return [path for path in folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
 
 
 async def test_no_token_of_a_login_is_in_environment_command_line_or_labels(bench: Bench, engine: Any) -> None:

@@ -126,6 +126,11 @@ ORPHAN = """
 """
 
 
+def generated(root: Path) -> list[Path]:
+    """The configs that hold keys; in the agents' own folders are only empty places for them."""
+    return [path for path in root.rglob("config.toml") if path.stat().st_size]
+
+
 async def test_containers_of_a_killed_process_are_removed_at_the_next_start_and_no_others(
     bench: Bench, engine: Any, tmp_path: Path
 ) -> None:
@@ -138,6 +143,7 @@ async def test_containers_of_a_killed_process_are_removed_at_the_next_start_and_
         killed.kill()
     left = bench.containers(engine)
     assert len(left) == 1
+    assert generated(tmp_path) != []
 
     elsewhere = BenchContext(bench.context.folder, installation=bench.context.installation + "-other")
     namesake = BenchContext(bench.context.folder, name="another", installation=bench.context.installation)
@@ -154,6 +160,7 @@ async def test_containers_of_a_killed_process_are_removed_at_the_next_start_and_
                     await anyio.sleep(0.1)
             assert len(bench.containers(engine)) == 1
         tasks.cancel_scope.cancel()
+    assert generated(tmp_path) == []
 
 
 async def test_an_image_that_is_missing_says_how_to_build_it(bench: Bench) -> None:

@@ -116,6 +116,13 @@ async def test_tools_run_without_a_question_and_are_shown(shared: Bench, chat: C
     assert (chat.folder / "workspace" / "made.txt").read_text() == "made-by-a-tool\n"
 
 
+async def test_what_is_said_before_and_after_a_tool_are_paragraphs(shared: Bench, session: Session) -> None:
+    shared.cloud.script(CallTool("Bash", {"command": "true"}, text="Let me look."), Say("Nothing there."))
+    assert await ask(session, "look") == "Let me look.\n\nNothing there."
+    shared.cloud.script(CallTool("Bash", {"command": "true"}), Say("Nothing there."))
+    assert await ask(session, "look") == "Nothing there."
+
+
 async def test_an_image_is_shown_to_the_model_and_a_file_is_named_as_the_agent_finds_it(
     shared: Bench, chat: Chat, session: Session
 ) -> None:

@@ -18,6 +18,7 @@ from nanokimi_backend_kimi_docker.container import Labels
 from nanokimi_backend_kimi_docker.conversations import Conversations
 from nanokimi_backend_kimi_docker.engine import Engine
 from nanokimi_backend_kimi_docker.image import build
+from nanokimi_backend_kimi_docker.mounts import discard_stale
 from nanokimi_backend_kimi_docker.sandbox import Sandbox, Workshop
 from nanokimi_backend_kimi_docker.session import ChatSession
 from nanokimi_core import (
@@ -63,6 +64,7 @@ class KimiDocker:
         self._tasks: TaskGroup | None = None
 
     async def __aenter__(self) -> KimiDocker:
+        await anyio.to_thread.run_sync(discard_stale, self._context.folder)
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         return self
 

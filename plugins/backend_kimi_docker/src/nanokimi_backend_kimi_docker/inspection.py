@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from nanokimi_backend_kimi_docker import agent_config, beneath
-from nanokimi_backend_kimi_docker.mounts import Folders
+from nanokimi_backend_kimi_docker.mounts import TRIALS, Folders
 from nanokimi_backend_kimi_docker.opening import open_conversation
 from nanokimi_backend_kimi_docker.process import AgentProcess
 from nanokimi_backend_kimi_docker.prompt import prompt_blocks
@@ -44,7 +44,7 @@ class Clock:
 @asynccontextmanager
 async def _trial(workshop: Workshop, chat: Chat, clock: Clock) -> AsyncIterator[Place]:
     """Bring up an agent like the chat's own, with empty folders that are thrown away."""
-    root = private_folder(workshop.context.folder / "trials" / secrets.token_hex(8))
+    root = private_folder(workshop.context.folder / TRIALS / secrets.token_hex(8))
     folders = Folders(workspace=root / "workspace", home=root / "home", private=root / "private")
     process: AgentProcess | None = None
     try:

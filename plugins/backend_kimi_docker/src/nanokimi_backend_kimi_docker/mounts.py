@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from nanokimi_backend_kimi_docker.container import Bind
 from nanokimi_core import Chat, Grant, private_folder, safe_name, write_private
 
 _UNPRIVILEGED = (1000, 1000)
+_CONFIG = "config.toml"
+_SANDBOXES = "sandboxes"
+TRIALS = "trials"
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class Folders:
         return cls(
             workspace=chat.folder / "workspace",
             home=chat.folder / "agent" / safe_name(instance) / agent.name,
-            private=plugin_folder / "sandboxes" / safe_name(chat.sandbox),
+            private=plugin_folder / _SANDBOXES / safe_name(chat.sandbox),
         )
 
     def prepare(
@@ -92,9 +96,13 @@ class Folders:
         beneath.ensure_file(self.home, PurePosixPath("device_id"), device.encode(), owner=user.owner)
         return tuple(binds)
 
+    def discard(self) -> None:
+        """Remove the generated config, which may hold a key, once no container sees it any more."""
+        (self.private / _CONFIG).unlink(missing_ok=True)
+
     def _generated(self, agent: AcpAgent, config: str, instructions: str, user: User) -> Iterable[Bind]:
         private_folder(self.private)
-        file = self.private / "config.toml"
+        file = self.private / _CONFIG
         write_private(file, config.encode(), owner=user.owner)
         yield Bind(file, agent.config_path, read_only=True)
         folder = self.private / "instructions"
@@ -111,6 +119,13 @@ class Folders:
                     place = bind.target.relative_to(seen_at)
                     make = beneath.ensure_folder if bind.source.is_dir() else beneath.ensure_file
                     make(root, place, owner=user.owner)
+
+
+def discard_stale(plugin_folder: Path) -> None:
+    """Remove what a killed process has left behind of generated configs and trials."""
+    for config in plugin_folder.glob(f"{_SANDBOXES}/*/{_CONFIG}"):
+        config.unlink(missing_ok=True)
+    shutil.rmtree(plugin_folder / TRIALS, ignore_errors=True)
 
 
 def device_id(plugin_folder: Path) -> str:

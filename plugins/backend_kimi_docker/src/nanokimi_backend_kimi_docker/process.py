@@ -65,6 +65,7 @@ class AgentProcess:
         mark: str,
         log: AgentLog,
         trace: LoggerAdapter[Any],
+        discard: Callable[[], None],
     ) -> None:
         self.agent = agent
         self.identity = identity
@@ -79,6 +80,7 @@ class AgentProcess:
         self._plan = plan
         self._log = log
         self._trace = trace
+        self._discard = discard
         self._stream: AgentStream | None = None
         self._connection: ClientSideConnection | None = None
         self._closed = False
@@ -201,6 +203,7 @@ class AgentProcess:
         elif self._stream is not None:
             await self._stream.close()
         self._log.close()
+        await anyio.to_thread.run_sync(self._discard)
 
     async def _initialize(self) -> None:
         answer = await self.ask(

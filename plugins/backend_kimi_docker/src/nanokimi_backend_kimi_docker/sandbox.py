@@ -120,6 +120,7 @@ class Workshop:
             mark=mark,
             log=log,
             trace=self.context.log,
+            discard=folders.discard,
         )
         await process.start(stage)
         self.context.log.info("%s %s is up for %s", self.agent.name, process.version, chat.sandbox)

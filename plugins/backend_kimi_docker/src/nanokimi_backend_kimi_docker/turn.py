@@ -57,6 +57,8 @@ class RunningTurn:
         self._cancelled = False
         self._answered = False
         self._last = anyio.current_time()
+        self._said = False
+        self._paragraph = False
         self._gave_up: AgentError | None = None
         self.error: Exception | None = AgentError(Failure.CRASHED, "NanoKimi stopped in mid-turn")
 
@@ -142,8 +144,11 @@ class RunningTurn:
     def _hear(self, event: AgentEvent) -> None:
         self._last = anyio.current_time()
         self._place.process.records.drop(self._place.session)
-        if isinstance(event, Text | ToolCall):
-            self._answered = True
+        if isinstance(event, ToolCall):
+            self._answered, self._paragraph = True, self._said
+        elif isinstance(event, Text):
+            event = Text("\n\n" + event.delta) if self._paragraph else event
+            self._answered, self._said, self._paragraph = True, True, False
         try:
             self._send.send_nowait(event)
         except anyio.WouldBlock:
