@@ -41,7 +41,7 @@ WAYS = {
     "429": Way(Fail(429, "rate_limit_reached_error", "slow down"), Failure.RATE_LIMIT, "429"),
     "429 of a quota": Way(Fail(429, "exceeded_current_quota_error", NO_BALANCE), Failure.QUOTA, "429"),
     "500": Way(Fail(500, "server_error", "it broke"), Failure.NO_ANSWER, "500 it broke"),
-    "503": Way(Fail(503, "server_error", "it is busy"), Failure.RATE_LIMIT, "503", "tried again"),
+    "503": Way(Fail(503, "server_error", "it is busy"), Failure.RATE_LIMIT, "503", "overloaded"),
     "a cut connection": Way(Drop("half an"), Failure.RATE_LIMIT, "terminated", "away"),
     "an empty answer": Way(Say(""), Failure.NO_ANSWER, "empty response"),
 }

@@ -144,16 +144,8 @@ _RULES: tuple[tuple[_Rule, Failure, str], ...] = (
     (_steps, Failure.TOO_LONG, "if that is not enough, raise max_steps in [plugins.kimi_docker]"),
     (_quota, Failure.QUOTA, _QUOTA),
     (_model, Failure.MODEL, 'choose a model that the account has; "{model}" was asked for'),
-    (
-        _too_many,
-        Failure.RATE_LIMIT,
-        _WAIT,
-    ),
-    (
-        _away,
-        Failure.RATE_LIMIT,
-        _UNREACHED,
-    ),
+    (_too_many, Failure.RATE_LIMIT, _WAIT),
+    (_away, Failure.RATE_LIMIT, _UNREACHED),
     (_credentials, Failure.CREDENTIALS, _LOGIN),
 )
 
