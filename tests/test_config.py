@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from nanokimi_core import ConfigError
+from nanokimi_core.builtin.console import ConsoleConfig
 from nanokimi_core.config import Location, Settings, load, locate, validate_table
+from nanokimi_core.contracts.plugin import NoConfig
 
 
 def settings(text: str, folder: Path, environ: dict[str, str] | None = None) -> Settings:
@@ -152,6 +154,15 @@ def test_a_plugins_table_is_checked_by_the_plugins_model(tmp_path: Path, table: 
     with pytest.raises(ConfigError) as error:
         validate_table(Fine, table, "line", Location(None, tmp_path))
     assert expected in str(error.value)
+
+
+@pytest.mark.parametrize(("model", "known"), [(NoConfig, "none"), (ConsoleConfig, "once")])
+def test_the_tables_of_the_built_in_plugins_refuse_what_they_do_not_know(
+    tmp_path: Path, model: type[BaseModel], known: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        validate_table(model, {"volume": 11}, "mine", Location(None, tmp_path))
+    assert f'[plugins.mine] unknown key "volume"; known keys: {known}' in str(error.value)
 
 
 def test_a_wrong_secret_is_not_shown(tmp_path: Path) -> None:

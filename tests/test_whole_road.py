@@ -28,6 +28,7 @@ class Owner:
         self.folder = folder
         self.cloud = cloud
         self.image = image
+        self.agent = "kimi-code"
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -44,6 +45,7 @@ class Owner:
             *(f"{name} = {json.dumps(value)}" for name, value in limits.items()),
             "[plugins.kimi_docker]",
             'network = "host"',
+            f'agent = "{self.agent}"',
             f'image = "{self.image}"',
             "[plugins.apikey]",
             f'base_url = "{self.cloud.base_url_platform}"',
@@ -91,6 +93,26 @@ def test_one_line_of_the_toml_changes_the_account_and_the_conversation_goes_on(o
     owner.write("apikey")
     assert "my word is zebra" in owner.run("chat", "--once", "what did I say")
     assert owner.cloud.completions()[-1].token == KEY
+
+
+def test_kimi_cli_works_with_both_accounts_and_refreshes_the_login_in_its_one_file(
+    owner: Owner, kimi_cli_image: str
+) -> None:
+    owner.agent, owner.image = "kimi-cli", kimi_cli_image
+    owner.write("apikey")
+    owner.run("chat", "--once", "my word is zebra")
+    assert owner.cloud.completions()[-1].token == KEY
+    login = owner.folder / "kimi-code.json"
+    login.write_text(json.dumps(owner.cloud.new_login(expires_in=-10)))
+    owner.run("auth", "import", str(login), "--plugin", "oauth_file")
+
+    owner.write("oauth_file")
+    assert "my word is zebra" in owner.run("chat", "--once", "what did I say")
+    [stored] = (owner.folder / "data" / "plugins" / "oauth_file").rglob("kimi-code*.json")
+    kept = json.loads(stored.read_text())
+    assert owner.cloud.refreshes == 1
+    assert owner.cloud.completions()[-1].token == kept["access_token"]
+    assert owner.cloud.oauth.can_refresh(kept["refresh_token"])
 
 
 def test_the_lines_of_a_pipe_are_one_conversation_until_new(owner: Owner) -> None:
