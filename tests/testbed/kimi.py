@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from logging import LoggerAdapter
 from pathlib import Path
@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from nanokimi_backend_kimi_docker.backend import KimiDocker
 from nanokimi_backend_kimi_docker.config import KimiDockerConfig
 from nanokimi_backend_kimi_docker.container import LABEL
+from nanokimi_backend_kimi_docker.engine import APIError
 from nanokimi_core import (
     AgentError,
     AgentEvent,
@@ -191,7 +192,8 @@ class Bench:
     def clean(self, engine: Any) -> None:
         """Remove what a failed test has left behind."""
         for container in self.containers(engine):
-            engine.remove_container(container, force=True)
+            with suppress(APIError):  # it may be going already
+                engine.remove_container(container, force=True)
 
     @asynccontextmanager
     async def backend(self, *, context: BenchContext | None = None, **settings: Any) -> AsyncIterator[KimiDocker]:

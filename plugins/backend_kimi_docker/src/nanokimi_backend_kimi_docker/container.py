@@ -8,13 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nanokimi_backend_kimi_docker.config import KimiDockerConfig
-from nanokimi_backend_kimi_docker.engine import Engine, ImageNotFound, NotFound
+from nanokimi_backend_kimi_docker.engine import APIError, Engine, ImageNotFound, NotFound
 from nanokimi_core import AgentError, Failure
 
 LABEL = "org.nanokimi."
 _TMP = "rw,exec,nosuid,nodev,size=512m,mode=1777"
 _HOME = "rw,exec,nosuid,nodev,size=128m,mode=0755"
-_STOP_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -144,18 +143,10 @@ async def remove(engine: Engine, container: str) -> None:
     Raises:
         AgentError: The engine can't.
     """
-    await _forgiving(
-        engine, lambda client: client.remove_container(container, force=True, v=True), "remove a container"
-    )
-
-
-async def stop(engine: Engine, container: str) -> None:
-    """Ask a container to end, then kill it.
-
-    Raises:
-        AgentError: The engine can't.
-    """
-    await _forgiving(engine, lambda client: client.stop(container, timeout=_STOP_SECONDS), "stop a container")
+    try:
+        await engine.call(lambda client: _remove(client, container), "remove a container")
+    except NotFound:
+        return
 
 
 async def orphans(engine: Engine, mine: Labels) -> list[str]:
@@ -167,6 +158,14 @@ async def orphans(engine: Engine, mine: Labels) -> list[str]:
     filters = {"label": [f"{LABEL}installation={mine.installation}", f"{LABEL}instance={mine.instance}"]}
     found = await engine.call(lambda client: client.containers(all=True, filters=filters), "list containers")
     return [one["Id"] for one in found if one["Labels"].get(LABEL + "process") != mine.process]
+
+
+def _remove(client: Any, container: str) -> None:
+    try:
+        client.remove_container(container, force=True, v=True)
+    except APIError as error:
+        if "already in progress" not in str(error):
+            raise
 
 
 def _create(client: Any, plan: Plan) -> str:
@@ -209,10 +208,3 @@ async def _known(engine: Engine, work: Any, doing: str) -> None:
         raise AgentError(
             Failure.ENGINE, f"Docker could not {doing}: {error}", remedy="look at: nanokimi doctor"
         ) from error
-
-
-async def _forgiving(engine: Engine, work: Any, doing: str) -> None:
-    try:
-        await engine.call(work, doing)
-    except NotFound:
-        return

@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 NotFound: type[Exception] = errors.NotFound
 ImageNotFound: type[Exception] = errors.ImageNotFound
+APIError: type[Exception] = errors.APIError
 
 _THREADS = 8  # fewer than the library keeps connections
 _GRACE = 5.0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from acp import RequestError
+from pydantic import ValidationError
 
 from nanokimi_backend_kimi_docker.config import format_size
 from nanokimi_backend_kimi_docker.container import Exit
@@ -100,6 +101,15 @@ def refused(error: RequestError, *, model: str = "") -> AgentError:
     data = error.data if isinstance(error.data, dict) else {}
     said = data.get("error") or data.get("details") or ""
     return from_agent("", f"{error}: {said}" if said else str(error), model=model)
+
+
+def no_protocol(error: ValidationError) -> AgentError:
+    """Name the failure behind an answer that the agent's version should not give."""
+    return AgentError(
+        Failure.CRASHED,
+        f"the agent answered something that is not ACP: {error.title} has {error.error_count()} faults",
+        remedy="build the image again: nanokimi image build",
+    )
 
 
 def _quota(code: int | None, kind: str, message: str) -> bool:

@@ -12,6 +12,7 @@ import acp
 import anyio
 from acp import schema
 from acp.core import ClientSideConnection
+from pydantic import ValidationError
 
 from nanokimi_backend_kimi_docker import container as containers
 from nanokimi_backend_kimi_docker import failures
@@ -26,7 +27,7 @@ from nanokimi_core import AgentError, Failure, __version__
 
 T = TypeVar("T")
 
-_PATIENCE = 90.0
+PATIENCE = 90.0
 _END_SECONDS = 2.0
 _LOOK_SECONDS = 3.0
 _LOOK_EVERY = 0.05
@@ -137,16 +138,18 @@ class AgentProcess:
             RequestError: It refuses.
         """
         try:
-            with anyio.fail_after(_PATIENCE):
+            with anyio.fail_after(PATIENCE):
                 return await request(self.connection)
         except TimeoutError as error:
             raise AgentError(
                 Failure.CRASHED,
-                f"{self.agent.name} did not {doing} within {_PATIENCE:g} s",
+                f"{self.agent.name} did not {doing} within {PATIENCE:g} s",
                 remedy="look at: nanokimi debug logs",
             ) from error
         except ConnectionError as error:
             raise await self.failure() from error
+        except ValidationError as error:
+            raise failures.no_protocol(error) from error
 
     async def failure(self) -> AgentError:
         """Say why the agent has ended."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import acp
 import anyio
 from acp import schema
+from pydantic import ValidationError
 
 from nanokimi_backend_kimi_docker import failures
 from nanokimi_backend_kimi_docker.mounts import Folders
@@ -112,6 +113,8 @@ class RunningTurn:
             return await self._refused(error)
         except ConnectionError:
             return None if self._cancelled else await process.failure()
+        except ValidationError as error:
+            return failures.no_protocol(error)
         if answer.usage is not None:
             self._hear(Usage(answer.usage.input_tokens, answer.usage.output_tokens))
         return await self._judge(answer.stop_reason)
