@@ -95,6 +95,7 @@ WRONG = {
     "a path as OAuth key": (KimiCode(), replace(LOGIN, oauth_key="/kimi-code.json"), "not a relative name"),
     "an OAuth key that climbs": (KimiCode(), replace(LOGIN, oauth_key="oauth/../x"), "not a relative name"),
     "no address": (KimiCode(), replace(KEY, base_url="api.moonshot.ai/v1"), "not an http or https address"),
+    "an address of another kind": (KimiCode(), replace(KEY, base_url="ftp://host/v1"), "not an http or https address"),
     "a secret in the address": (KimiCode(), replace(KEY, base_url="https://me:sk-1@host/v1"), "more than an address"),
     "an endpoint as address": (
         KimiCode(),
