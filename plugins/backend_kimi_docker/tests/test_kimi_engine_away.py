@@ -46,7 +46,10 @@ class SecondEngine:
     def __exit__(self, *_: object) -> None:
         self.stop()
         subprocess.run(["ip", "link", "delete", self.bridge], check=True)
-        shutil.rmtree(self.root, ignore_errors=True)
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for mount in sorted((mount for mount in mounts if mount.startswith(f"{self.root}/")), reverse=True):
+            subprocess.run(["umount", mount], check=True)
+        shutil.rmtree(self.root)
 
     def start(self) -> None:
         root = self.root
