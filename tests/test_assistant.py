@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +16,11 @@ from pydantic import BaseModel
 from nanokimi_core import (
     AgentEvent,
     Attachment,
+    Chat,
     Context,
     NotSent,
     PluginError,
+    Session,
     Spec,
     Text,
     Thought,
@@ -374,3 +377,30 @@ async def test_two_instances_of_one_plugin_have_names_tables_and_folders_of_thei
     assert [entry[:2] for entry in made] == [("net", "hi"), ("work", "good day")]
     assert made[0][2] != made[1][2]
     assert net.sent == []
+
+
+async def test_stop_reaches_a_turn_whose_agent_is_still_coming_up(tmp_path: Path) -> None:
+    class Slow(ScriptedBackend):
+        @asynccontextmanager
+        async def session(self, chat: Chat) -> AsyncIterator[Session]:
+            coming.set()
+            await anyio.sleep_forever()
+            yield ScriptedSession(self, chat, None)
+
+    coming = anyio.Event()
+    async with bench(tmp_path, brain=Slow()).running() as given:
+        await given.net.say("hello")
+        await coming.wait()
+        await given.net.say("/stop")
+        assert await given.net.until_sent(1) == [catalogue.STOPPED]
+
+
+async def test_a_changed_kimi_md_reaches_a_session_that_is_warm(tmp_path: Path) -> None:
+    async with bench(tmp_path).running() as given:
+        await given.net.say("a")
+        await given.net.until_sent(1)
+        (given.assistant.folder.path / "KIMI.md").write_text("Be brief.")
+        await given.net.say("b")
+        assert await given.net.until_sent(2) == ["1: a", "2: b"]
+        assert given.brain.events == ["enter net:desk", "leave net:desk", "enter net:desk"]
+        assert "Be brief." in given.brain.chats["net:desk"].instructions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -72,7 +74,21 @@ def test_durations_are_written_for_people(tmp_path: Path) -> None:
         ("transports = []", "name at least one transport"),
         ('transports = ["a", "a"]', "names a transport twice"),
         ('backend = "../x"', "is not a plugin's name"),
+        ('assistant = " - "', '"assistant": needs at least one letter or digit'),
         ("assistant = \n", "is not valid TOML"),
+        ("[limits]\nmax_warm = 0", '[limits] "max_warm": write "auto" or a number of agents, 1 or more'),
+        ("[limits]\nmax_warm = true", '[limits] "max_warm": write "auto" or a number of agents, 1 or more'),
+        ('[limits]\nmax_warm = "many"', '[limits] "max_warm": write "auto" or a number of agents, 1 or more'),
+        ('limits = "x"', "nanokimi.toml: [limits] must be a table"),
+        ("plugins = 3", "nanokimi.toml: [plugins] must be a table"),
+        ("[plugins]\nline = 3", "nanokimi.toml: [plugins.line] must be a table"),
+        ("[plugins.line]\nuse = 3", 'nanokimi.toml: [plugins.line] "use": must be the name of a plugin'),
+        ("[plugins.line]\nuse = {a = 1}", 'nanokimi.toml: [plugins.line] "use": must be the name of a plugin'),
+        ('[limits]\nturn_time = "99999999999999h"', '[limits] "turn_time": is longer than any duration can be'),
+        (f'[limits]\nturn_time = "{"9" * 5000}s"', '[limits] "turn_time": is longer than any duration can be'),
+        (f"[limits]\nturn_time = {'9' * 400}", '[limits] "turn_time": is longer than any duration can be'),
+        ("[limits]\nturn_time = nan", '[limits] "turn_time": is longer than any duration can be'),
+        (f"[limits]\nmax_turns = {'9' * 5000}", "nanokimi.toml has a number of too many digits in line 2; mend it"),
     ],
 )
 def test_a_mistake_is_named_with_its_table_and_key(tmp_path: Path, text: str, expected: str) -> None:
@@ -84,6 +100,10 @@ def test_a_file_that_is_no_text_is_one_sentence(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not UTF-8 text; save it as UTF-8"):
         load(Location(file, tmp_path), {})
+
+
+def test_a_byte_order_mark_before_the_text_is_no_mistake(tmp_path: Path) -> None:
+    assert settings('\ufeffassistant = "Mia"', tmp_path).assistant == "Mia"
 
 
 @given(st.text(max_size=200))
@@ -201,3 +221,29 @@ def test_the_toml_is_found_by_option_environment_folder_and_users_config(
 def test_a_named_toml_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"NANOKIMI_CONFIG names .* but there is no such file"):
         locate(None, {"NANOKIMI_CONFIG": str(tmp_path / "gone.toml")})
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("gone")])
+def test_a_toml_that_is_no_regular_file_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "nanokimi.toml")
+    for environ in ({}, {"NANOKIMI_CONFIG": "nanokimi.toml"}):
+        with pytest.raises(ConfigError, match=r"nanokimi\.toml is no regular file; put a file in its place"):
+            locate(None, environ)
+
+
+def test_a_home_of_an_unknown_user_is_an_error(tmp_path: Path) -> None:
+    for name in ("NANOKIMI_HOME", "NANOKIMI_CONFIG"):
+        with pytest.raises(ConfigError, match=rf"{name} names ~nosuchuser/x, and there is no such user's home"):
+            locate(None, {name: "~nosuchuser/x"})
+
+
+def test_a_working_folder_that_was_deleted_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(ConfigError, match="the working folder doesn't exist any more"):
+        locate(None, {})

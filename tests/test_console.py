@@ -80,3 +80,9 @@ def test_a_signal_ends_a_chat_that_waits_for_a_line(terminal: Terminal, number: 
     terminal.process.send_signal(number)
     assert terminal.process.wait(SECONDS) in (130, 143)
     assert "Traceback" not in terminal.shown
+
+
+def test_what_a_terminal_would_obey_is_not_shown(terminal: Terminal) -> None:
+    terminal.until("Write to Kai.")
+    terminal.type("a\x1b]0;title\x07b\n")
+    terminal.until("Kai: a]0;titleb")

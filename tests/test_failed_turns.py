@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from nanokimi_core import AgentError, AgentEvent, ConfigError, Failure, Text, Thought, Turn
+from nanokimi_core import AgentError, AgentEvent, ConfigError, Failure, Text, Thought, Turn, logs
 from nanokimi_core.conversation import catalogue
-from testbed.fakes import ScriptedBackend, ScriptedSession, bench, failing, mute, slow
+from nanokimi_core.plugins import blame
+from testbed.fakes import ScriptedBackend, ScriptedSession, bench, failing, mute, plugin, slow
 
 pytestmark = pytest.mark.anyio
 
@@ -131,9 +133,9 @@ async def test_the_same_account_keeps_the_session(tmp_path: Path) -> None:
         assert given.brain.events == ["enter net:desk"]
 
 
-async def test_secrets_of_a_grant_are_in_no_log_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from nanokimi_core import logs
-
+async def test_secrets_of_a_grant_reach_neither_the_log_nor_the_owners_chat(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def leaky(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
         assert session.grant is not None
         assert session.grant.api_key is not None
@@ -144,13 +146,16 @@ async def test_secrets_of_a_grant_are_in_no_log_line(tmp_path: Path, capsys: pyt
     before, level = root.handlers[:], root.level
     logs.set_up()
     try:
-        async with bench(tmp_path, brain=ScriptedBackend(leaky, needs_grant=True)).running() as given:
+        toml = {"owner": "net:boss"}
+        async with bench(tmp_path, toml, brain=ScriptedBackend(leaky, needs_grant=True)).running() as given:
             await given.net.say("a")
-            await given.net.until_sent(1)
+            said = await given.net.until_sent(2)
     finally:
         root.handlers[:] = before
         root.setLevel(level)
     shown = capsys.readouterr().err
+    assert any("ValueError: key" in text for text in said)
+    assert not any("sk-canary-in-the-tests" in text for text in said)
     assert "ValueError: key" in shown
     assert "sk-canary-in-the-tests" not in shown
 
@@ -158,3 +163,21 @@ async def test_secrets_of_a_grant_are_in_no_log_line(tmp_path: Path, capsys: pyt
 async def test_one_name_for_two_kinds_of_plugins_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='uses "brain" as backend and as auth'):
         bench(tmp_path, {"auth": "brain"})
+
+
+async def test_the_table_of_a_plugin_that_there_is_none_of_gets_the_nearest_name(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"\[plugins.brian\] is the table of no plugin .* did you mean \[plugins.brain\]"
+    ):
+        bench(tmp_path, {"plugins": {"brian": {"memory": "1g"}}})
+
+
+def test_a_full_disk_is_not_blamed_on_a_plugin() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert "free some space" in str(blame(plugin("net", object()), "to send", full))
+
+
+def test_no_log_line_can_command_a_terminal() -> None:
+    record = logging.LogRecord("x", logging.WARNING, "", 0, "a\x1b]0;title\x07\x9b31m\rb", None, None)
+    for formatter in (logs.RedactingFormatter("%(message)s"), logs.ShortFormatter()):
+        assert not set(formatter.format(record)) & set("\x1b\x07\x9b\r")

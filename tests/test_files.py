@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanokimi_core import private_folder, safe_name, write_private
+from nanokimi_core import ConfigError, private_folder, safe_name, write_private
 from nanokimi_core.conversation.attachments import take_in
 from nanokimi_core.folder import DataFolder
 from nanokimi_core.messages import Attachment, Inbound
@@ -102,3 +104,40 @@ def test_one_process_holds_a_data_folder_and_others_are_told_which(tmp_path: Pat
         with pytest.raises(Exception, match=f"in use by process {os.getpid()}; stop that process"), folder.hold():
             pass
     assert folder.holder() is None
+
+
+def test_somebody_who_only_looks_at_the_lock_does_not_stop_a_start(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.make()
+    with (tmp_path / "data" / "nanokimi.lock").open("w") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        timer = threading.Timer(0.05, fcntl.flock, (looking, fcntl.LOCK_UN))
+        timer.start()
+        with folder.hold():
+            assert folder.holder() == os.getpid()
+        timer.join()
+
+
+def test_a_kimi_md_that_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.make()
+    os.mkfifo(tmp_path / "data" / "KIMI.md")
+    with pytest.raises(ConfigError, match="it is not a file"):
+        folder.instructions("Kai", folder.chat("console:local"))
+
+
+@pytest.mark.parametrize("name", ["nanokimi.lock", "installation"])
+def test_what_should_be_a_file_of_the_data_folder_and_is_not_is_one_error(tmp_path: Path, name: str) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.make()
+    (tmp_path / "data" / name).mkdir()
+    with pytest.raises(ConfigError, match="can't be used"), folder.hold():
+        assert folder.installation
+
+
+def test_an_installation_that_is_no_id_is_refused(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    folder.make()
+    (tmp_path / "data" / "installation").write_text("a b c")
+    with pytest.raises(ConfigError, match="holds no id"):
+        assert folder.installation

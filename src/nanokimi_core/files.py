@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 import secrets
 import stat
 from pathlib import Path
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Error numbers of a disk that can't be written whatever is tried."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._@+-]+")
 _LONGEST = 60

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+import stat
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nanokimi_core.errors import ConfigError, FolderInUse
-from nanokimi_core.files import private_folder, safe_name, write_private
+from nanokimi_core.files import FULL, private_folder, safe_name, write_private
 
 _LONGEST_INSTRUCTIONS = 100_000
+_LONGEST_ID = 100
+_ID = re.compile(r"[0-9a-z-]{8,64}")
+_LOOKS = 10
+_LOOK_SECONDS = 0.02
 
 
 class DataFolder:
@@ -40,20 +47,21 @@ class DataFolder:
         try:
             private_folder(self.path)
         except OSError as error:
-            said = f"the data folder {self.path} can't be used: {error.strerror}"
-            raise ConfigError(said, remedy="choose another with NANOKIMI_HOME, or mend its owner and mode") from error
+            raise unwritable(self.path, error) from error
 
     @property
     def installation(self) -> str:
         """The id of this data folder, the same for ever."""
         file = self.path / "installation"
         try:
-            known = file.read_text().strip()
-        except FileNotFoundError:
-            known = ""
-        if not known:
-            known = uuid.uuid4().hex
-            write_private(file, known.encode())
+            known = (file.read_bytes() if file.exists() else b"")[:_LONGEST_ID].decode("ascii", "replace").strip()
+            if not known:
+                known = uuid.uuid4().hex
+                write_private(file, known.encode())
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        if not _ID.fullmatch(known):
+            raise ConfigError(f"{file} holds no id", remedy="remove it: a new one is made, and old containers stay")
         return known
 
     def plugin(self, instance: str) -> Path:
@@ -87,14 +95,24 @@ class DataFolder:
             ConfigError: The folder can't be used.
         """
         self.make()
-        descriptor = os.open(self.path / "nanokimi.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = -1
         try:
+            descriptor = os.open(self.path / "nanokimi.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             _lock(descriptor, self.path)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            if descriptor >= 0:
+                os.close(descriptor)
+            raise unwritable(self.path, error) from error
+        except FolderInUse:
+            os.close(descriptor)
+            raise
+        try:
             yield
-            os.ftruncate(descriptor, 0)
         finally:
+            with suppress(OSError):
+                os.ftruncate(descriptor, 0)
             os.close(descriptor)
 
     def holder(self) -> int | None:
@@ -112,14 +130,29 @@ class DataFolder:
         return None
 
 
+def unwritable(path: Path, error: OSError) -> ConfigError:
+    """Make the error of a data folder that can't be written, with what helps against its cause."""
+    remedy = "choose another with NANOKIMI_HOME, or mend its owner and mode"
+    if error.errno in FULL:
+        remedy = "free some space on its disk, or choose another with NANOKIMI_HOME"
+    return ConfigError(f"the data folder {path} can't be used: {error.strerror}", remedy=remedy)
+
+
 def _lock(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise FolderInUse(
-            f"the data folder {path} is in use by process {_pid(descriptor) or '?'}",
-            remedy="stop that process, or choose another folder with NANOKIMI_HOME",
-        ) from None
+    """Take the lock; somebody who only looks who holds it (``holder``) has it for a moment."""
+    for _ in range(_LOOKS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if _pid(descriptor) is not None:
+                break
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return
+    raise FolderInUse(
+        f"the data folder {path} is in use by process {_pid(descriptor) or '?'}",
+        remedy="stop that process, or choose another folder with NANOKIMI_HOME",
+    )
 
 
 def _pid(descriptor: int) -> int | None:
@@ -129,12 +162,22 @@ def _pid(descriptor: int) -> int | None:
 
 def _read_text(file: Path) -> str:
     try:
-        with file.open(encoding="utf-8") as opened:
-            text = opened.read(_LONGEST_INSTRUCTIONS + 1)
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} can't be read: {error}", remedy="make it UTF-8 text that you may read") from error
-    if len(text) > _LONGEST_INSTRUCTIONS:
-        raise ConfigError(f"{file} is longer than {_LONGEST_INSTRUCTIONS} characters", remedy="shorten it")
-    return text.strip()
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    with os.fdopen(descriptor, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ConfigError(f"{file} can't be read: it is not a file", remedy="make it UTF-8 text that you may read")
+        data = opened.read(_LONGEST_INSTRUCTIONS + 1)
+    if len(data) > _LONGEST_INSTRUCTIONS:
+        raise ConfigError(f"{file} is longer than {_LONGEST_INSTRUCTIONS} bytes", remedy="shorten it")
+    try:
+        return data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise _unreadable(file, error) from error
+
+
+def _unreadable(file: Path, error: Exception) -> ConfigError:
+    return ConfigError(f"{file} can't be read: {error}", remedy="make it UTF-8 text that you may read")

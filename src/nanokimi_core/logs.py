@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 _SHORTEST = 8
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _secrets: set[str] = set()
 
 
@@ -22,12 +24,17 @@ def redact(text: str) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """Take out what a terminal would obey: all control characters but line ends and tabs."""
+    return _CONTROL.sub("", text)
+
+
 class RedactingFormatter(logging.Formatter):
-    """Formats a record, tracebacks included, and takes known secrets out of the result."""
+    """Formats a record, tracebacks included, and takes known secrets and control characters out of the result."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line."""
-        return redact(super().format(record))
+        return printable(redact(super().format(record)))
 
 
 class ShortFormatter(RedactingFormatter):
@@ -35,7 +42,7 @@ class ShortFormatter(RedactingFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line."""
-        return redact(f"nanokimi: {record.getMessage()}")
+        return printable(redact(f"nanokimi: {record.getMessage()}"))
 
 
 def set_up(level: int = logging.INFO, *, short: bool = False) -> None:

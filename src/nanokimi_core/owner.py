@@ -8,6 +8,7 @@ from logging import Logger
 import anyio
 
 from nanokimi_core.delivery import Delivery
+from nanokimi_core.logs import redact
 
 _MOST_WAITING = 100
 
@@ -33,6 +34,7 @@ class Owner:
 
     async def tell(self, key: str, text: str) -> None:
         """Say something, once for each ``key`` until ``text`` changes; the log gets it every time."""
+        text = redact(text)
         self._log.warning("%s", text)
         if self._said.get(key) == text:
             return

@@ -13,6 +13,7 @@ import pluggy
 from pydantic import BaseModel
 
 from nanokimi_core.errors import PluginError
+from nanokimi_core.files import FULL
 from nanokimi_core.hookspecs import PROJECT, Hooks, Spec
 
 Kind = Literal["transport", "backend", "auth"]
@@ -170,10 +171,10 @@ class PluginHost:
 def blame(plugin: Plugin, doing: str, error: BaseException) -> PluginError:
     """Make the error that names a plugin as the culprit of something it raised."""
     said = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-    return PluginError(
-        f'plugin "{plugin.name}" ({plugin.origin}) failed {doing}: {said}',
-        remedy="mend or update it, or take it out of nanokimi.toml",
-    )
+    remedy = "mend or update it, or take it out of nanokimi.toml"
+    if isinstance(error, OSError) and error.errno in FULL:
+        remedy = "free some space on the disk, or make it writable"
+    return PluginError(f'plugin "{plugin.name}" ({plugin.origin}) failed {doing}: {said}', remedy=remedy)
 
 
 def _import(plugin: Plugin) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
 from nanokimi_core.config import ChatRules, Location, Settings
+from nanokimi_core.config.location import FILE_NAME
 from nanokimi_core.contracts.backend import Chat, HasRoom
 from nanokimi_core.contracts.plugin import HasBackgroundWork
 from nanokimi_core.conversation.accounts import Account
@@ -94,6 +96,7 @@ class Assistant:
             ConfigError: A table is wrong, or one name is used for two kinds of plugins.
         """
         self.folder.make()
+        self._check_tables()
         kinds: dict[str, Kind] = {}
         for kind, name in self._wanted():
             if (other := kinds.setdefault(name, kind)) != kind:
@@ -105,6 +108,18 @@ class Assistant:
                 kind, name, settings=self.settings, location=self.location, host=self.host, tell=self.owner.tell
             )
             self.instances[f"{kind} {name}"] = made
+
+    def _check_tables(self) -> None:
+        """Refuse a table of a plugin that there is none of: most often a misspelt name."""
+        known = {plugin.name for plugin in self.host.plugins} | {name for _, name in self._wanted()}
+        for name in self.settings.plugins:
+            if self.settings.use(name) not in known:
+                close = difflib.get_close_matches(name, sorted(known), n=1)
+                remedy = f"did you mean [plugins.{close[0]}]?" if close else f"installed: {', '.join(sorted(known))}"
+                where = self.location.toml.name if self.location.toml else FILE_NAME
+                raise ConfigError(
+                    f"{where}: [plugins.{name}] is the table of no plugin that is installed", remedy=remedy
+                )
 
     def _wanted(self) -> Iterator[tuple[Kind, str]]:
         for name in self.settings.transports:

@@ -20,6 +20,7 @@ from nanokimi_core.contracts.plugin import Context
 from nanokimi_core.contracts.transport import Inbox, Traits, Transport
 from nanokimi_core.errors import Undeliverable
 from nanokimi_core.hookspecs import Spec, hookimpl
+from nanokimi_core.logs import printable
 from nanokimi_core.messages import Inbound, Outbound, Receipt
 
 CHAT = "local"
@@ -75,13 +76,15 @@ class Console:
         """Show an answer, or the rest of one that was shown while it grew.
 
         Raises:
-            Undeliverable: Standard output is closed.
+            Undeliverable: Standard output is closed or full.
         """
         shown = self._shown.rstrip() if self._key == message.key else ""
+        unended = bool(self._shown) and not shown
         self._key = self._shown = ""
         try:
             if message.text.startswith(shown):
-                await self._write(("" if shown else self._who()) + message.text[len(shown) :] + "\n")
+                start = "" if shown else self._who()
+                await self._write("\n" * unended + start + message.text[len(shown) :] + "\n")
             else:
                 await self._write("\n" + self._who() + message.text + "\n")
         finally:
@@ -111,14 +114,14 @@ class Console:
         def write() -> None:
             if sys.stdout is None:
                 raise ValueError("there is no standard output")
-            sys.stdout.write(text)
+            sys.stdout.write(printable(text))
             sys.stdout.flush()
 
         try:
             await anyio.to_thread.run_sync(write)
-        except (BrokenPipeError, ValueError) as error:
+        except (OSError, ValueError) as error:
             self._closed = True
-            raise Undeliverable("standard output is closed") from error
+            raise Undeliverable(f"standard output is closed or full: {error}") from error
 
 
 def _user() -> str:

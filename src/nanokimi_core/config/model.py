@@ -10,8 +10,10 @@ from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 LONGEST_NAME = 60
+WRONG_USE = "wrong_use"
 
 Trigger = Literal["always", "mention", "never"]
 
@@ -23,11 +25,20 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 def parse_duration(value: Any) -> Any:
     """Read ``"90s"``, ``"2m"``, ``"1h30m"`` or a number of seconds."""
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())) and any(match.groups()):
-        hours, minutes, seconds = match.groups()
-        return timedelta(hours=int(hours or 0), minutes=int(minutes or 0), seconds=float(seconds or 0))
-    if isinstance(value, (int, float, timedelta)) and not isinstance(value, bool):
+        hours, minutes, seconds = (float(number or 0) for number in match.groups())
+        return _seconds(hours * 3600 + minutes * 60 + seconds)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _seconds(value)
+    if isinstance(value, timedelta):
         return value
     raise ValueError('write a duration as "90s", "2m" or "1h30m"')
+
+
+def _seconds(number: float) -> timedelta:
+    try:
+        return timedelta(seconds=number)
+    except (OverflowError, ValueError):  # too long, or nan
+        raise ValueError("is longer than any duration can be") from None
 
 
 def _positive(value: timedelta) -> timedelta:
@@ -53,6 +64,23 @@ PluginName = Annotated[str, AfterValidator(_plugin_name)]
 AuthChain = Annotated[tuple[PluginName, ...], BeforeValidator(_as_tuple)]
 
 
+def _agents(value: Any) -> Any:
+    number = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    if not number and value != "auto":
+        raise ValueError('write "auto" or a number of agents, 1 or more')
+    return value
+
+
+def _use_is_a_name(table: dict[str, Any]) -> dict[str, Any]:
+    use = table.get("use", "plugin")
+    if not (isinstance(use, str) and _NAME.fullmatch(use)):
+        raise PydanticCustomError(WRONG_USE, "must be the name of a plugin")
+    return table
+
+
+PluginTable = Annotated[dict[str, Any], AfterValidator(_use_is_a_name)]
+
+
 class Table(BaseModel):
     """A table of the toml: unknown keys are refused."""
 
@@ -63,7 +91,7 @@ class Limits(Table):
     """``[limits]``: what the assistant may take of the machine and of people's patience."""
 
     idle_timeout: Duration = Field(default=timedelta(minutes=2), description="How long an unused agent stays up.")
-    max_warm: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+    max_warm: Annotated[int | Literal["auto"], BeforeValidator(_agents)] = Field(
         default="auto", description='Agents that may be up at once; "auto" asks the backend what the machine can hold.'
     )
     max_turns: int = Field(default=8, ge=1, description="Turns that may run at once, all chats together.")
@@ -103,8 +131,16 @@ class Settings(Table):
     auth: AuthChain = Field(default=(), description="The account that pays; a list is tried in order.")
     owner: str | None = Field(default=None, description='The owner\'s chat, as "transport:chat".')
     limits: Limits = Field(default=Limits(), description="What it may take of the machine and of people's patience.")
-    plugins: dict[PluginName, dict[str, Any]] = Field(default={}, description="One table for each plugin.")
+    plugins: dict[PluginName, PluginTable] = Field(default={}, description="One table for each plugin.")
     chats: dict[str, ChatTable] = Field(default={}, description="One table for each chat or pattern.")
+
+    @field_validator("assistant")
+    @classmethod
+    def _visible(cls, value: str) -> str:
+        name = " ".join(value.split())
+        if not any(character.isalnum() for character in name):
+            raise ValueError("needs at least one letter or digit")
+        return name
 
     @field_validator("transports")
     @classmethod

@@ -23,7 +23,7 @@ class Chat:
         kind: A chat of two, a group, or the owner's chat with themselves.
         folder: Holds ``workspace/`` (the agent's), ``agent/<instance>/`` (the agent's home) and ``KIMI.md``. Chats
             with the same sandbox have the same folder.
-        auth: Live: the chain of accounts that the toml gives this chat, the first one that works.
+        auth: Live: the chain of accounts that the toml gives this chat, the first one with a valid login or key.
         sandbox: Chats with the same sandbox may share a container.
         instructions: The assistant's name, the global and the chat's ``KIMI.md``, as one text.
     """

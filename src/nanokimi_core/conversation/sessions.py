@@ -1,4 +1,4 @@
-"""Warm sessions: entered at first need, left when unused, for room, or when the account has changed."""
+"""Warm sessions: entered at first need, left when unused, for room, or when account or instructions have changed."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class _Warm:
 
     place: Place
     account: Account
+    instructions: str
     last_used: float
     busy: bool = True
     session: Session | None = None
@@ -79,18 +80,18 @@ class SessionPool:
             AgentError: The agent can't be brought up.
             LoginNeeded: The account has no valid credentials.
         """
-        warm, session = await self._current(chat.id) or await self._enter(chat, account, name, backend)
+        warm, session = await self._current(chat) or await self._enter(chat, account, name, backend)
         try:
             yield session
         finally:
             await self._unused(warm)
 
-    async def _current(self, chat: str) -> tuple[_Warm, Session] | None:
-        """Give the warm session, marked as busy, if there is one and its account hasn't changed."""
-        warm = self._warm.get(chat)
+    async def _current(self, chat: Chat) -> tuple[_Warm, Session] | None:
+        """Give the warm session, marked as busy, if there is one, and neither account nor instructions have changed."""
+        warm = self._warm.get(chat.id)
         if warm is None or warm.session is None:
             return None
-        if not warm.leaving:
+        if not warm.leaving and warm.instructions == chat.instructions:
             warm.busy = True
             try:
                 if not await warm.account.changed_since(warm.fingerprint):
@@ -98,7 +99,7 @@ class SessionPool:
             except BaseException:
                 await self._unused(warm)
                 raise
-        await self.leave(chat)
+        await self.leave(chat.id)
         return None
 
     async def _unused(self, warm: _Warm) -> None:
@@ -129,7 +130,7 @@ class SessionPool:
     async def _enter(self, chat: Chat, account: Account, name: str, backend: Backend) -> tuple[_Warm, Session]:
         place = (name, chat.sandbox)
         await self._make_room(place)
-        warm = _Warm(place, account, anyio.current_time())
+        warm = _Warm(place, account, chat.instructions, anyio.current_time())
         try:
             with anyio.move_on_after(self._enter_timeout):
                 session = await self._tasks.start(self._hold, chat, backend, warm, name=f"session {chat.id}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -28,6 +28,15 @@ class Seat:
     backend: Backend
 
 
+@dataclass
+class _Attempt:
+    """A turn that runs, and where it is to be stopped: while the agent comes up, or in its session."""
+
+    waiting: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    session: Session | None = None
+    stopped: bool = False
+
+
 class Turns:
     """Runs turns, at most one at a time for each chat.
 
@@ -40,8 +49,7 @@ class Turns:
         self._pool = pool
         self._silence = limits.turn_silence.total_seconds()
         self._time = limits.turn_time.total_seconds()
-        self._running: dict[str, Session] = {}
-        self._stopped: set[str] = set()
+        self._running: dict[str, _Attempt] = {}
 
     async def run(self, seat: Seat, turn: Turn, grown: Callable[[str], None]) -> str | None:
         """Give the agent's answer; ``None`` where it was stopped before it said anything.
@@ -72,11 +80,14 @@ class Turns:
 
     async def stop(self, chat: str) -> bool:
         """Stop the chat's running turn; whether there was one."""
-        session = self._running.get(chat)
-        if session is None:
+        attempt = self._running.get(chat)
+        if attempt is None:
             return False
-        self._stopped.add(chat)
-        await session.cancel()
+        attempt.stopped = True
+        if attempt.session is None:
+            attempt.waiting.cancel()
+        else:
+            await attempt.session.cancel()
         return True
 
     async def forget(self, seat: Seat) -> None:
@@ -86,10 +97,13 @@ class Turns:
 
     async def _attempt(self, seat: Seat, turn: Turn, grown: Callable[[str], None]) -> str | None:
         chat = seat.chat.id
+        attempt = self._running[chat] = _Attempt()
+        text = ""
         try:
-            async with self._pool.use(seat.chat, seat.account, seat.backend_name, seat.backend) as session:
-                self._running[chat] = session
-                text = await self._listen(session, turn, grown)
+            with attempt.waiting:
+                async with self._pool.use(seat.chat, seat.account, seat.backend_name, seat.backend) as session:
+                    attempt.session = session
+                    text = await self._listen(session, turn, grown)
         except LoginNeeded as error:
             raise AgentError(Failure.CREDENTIALS, str(error)) from error
         except AgentError as error:
@@ -97,10 +111,8 @@ class Turns:
                 await self._pool.leave(chat)
             raise
         finally:
-            self._running.pop(chat, None)
-            stopped = chat in self._stopped
-            self._stopped.discard(chat)
-        if not text.strip() and not stopped:
+            del self._running[chat]
+        if not text.strip() and not attempt.stopped:
             raise AgentError(Failure.NO_ANSWER, "the agent ended the turn without a word")
         return text if text.strip() else None
 
