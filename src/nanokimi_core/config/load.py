@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from nanokimi_core.config.location import FILE_NAME, Location
-from nanokimi_core.config.model import LONGEST_NAME, Settings
+from nanokimi_core.config.model import LONGEST_NAME, WRONG_USE, Settings
 from nanokimi_core.errors import ConfigError
 
 _LARGEST = 1_000_000
+_LONG_NUMBER = re.compile(r"[0-9_]{1000,}")
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -62,11 +64,20 @@ def _read(path: Path) -> dict[str, Any]:
     if len(data) > _LARGEST:
         raise ConfigError(f"{path} is larger than {_LARGEST} bytes", remedy="that can't be a nanokimi.toml")
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text", remedy="save it as UTF-8") from error
+    try:
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}", remedy="mend that line") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} has a number of too many digits{_long_number(text)}", remedy="mend it") from error
+
+
+def _long_number(text: str) -> str:
+    found = _LONG_NUMBER.search(text)
+    return f" in line {text.count(chr(10), 0, found.start()) + 1}" if found else ""
 
 
 def _validate(model: type[Model], values: dict[str, Any], where: str, table: str, context: dict[str, Any]) -> Model:
@@ -91,6 +102,10 @@ def _sentence(kind: str, message: str, path: list[str], model: type[BaseModel], 
         close = difflib.get_close_matches(key, known, n=1)
         hint = f'did you mean "{close[0]}"?' if close else "known keys: " + (", ".join(sorted(known)) or "none")
         return f'{where}: {_table_name(table, parents)}unknown key "{key}"; {hint}'
+    if kind in ("model_type", "dict_type"):
+        return f"{where}: {_table_name(table, path)}must be a table"
+    if kind == WRONG_USE:
+        path = [*path, "use"]
     text = message.removeprefix("Value error, ").replace("Input should be a valid tuple", "must be a list")
     *parents, key = path or [""]
     if kind == "missing":

@@ -34,15 +34,34 @@ def locate(config: Path | None = None, environ: Mapping[str, str] | None = None)
     ``NANOKIMI_HOME``, else ``data/`` beside the toml, else (no toml) the user's data folder.
 
     Raises:
-        ConfigError: ``config`` or ``NANOKIMI_CONFIG`` names a file that isn't there.
+        ConfigError: ``config`` or ``NANOKIMI_CONFIG`` names a file that isn't there, the toml is no regular file, or
+            ``NANOKIMI_HOME`` can't be a folder.
     """
     env = os.environ if environ is None else environ
     toml = _find_toml(config, env)
     if home := env.get("NANOKIMI_HOME"):
-        return Location(toml, Path(home).expanduser().absolute())
+        return Location(toml, absolute(Path(home), "NANOKIMI_HOME"))
     if toml is not None:
         return Location(toml, toml.parent / "data")
     return Location(None, platformdirs.user_data_path("nanokimi", appauthor=False))
+
+
+def absolute(path: Path, source: str) -> Path:
+    """Give the whole path of what ``source`` names.
+
+    Raises:
+        ConfigError: Its ``~user`` is unknown, or it starts from a working folder that was deleted.
+    """
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ConfigError(
+            f"{source} names {path}, and there is no such user's home folder", remedy="write the path in full"
+        ) from None
+    except FileNotFoundError:
+        raise ConfigError(
+            "the working folder doesn't exist any more", remedy="change to another folder, and run it again"
+        ) from None
 
 
 def _find_toml(config: Path | None, env: Mapping[str, str]) -> Path | None:
@@ -50,11 +69,18 @@ def _find_toml(config: Path | None, env: Mapping[str, str]) -> Path | None:
     if from_env := env.get("NANOKIMI_CONFIG"):
         named.append((Path(from_env), "NANOKIMI_CONFIG"))
     for path, source in named:
-        found = path.expanduser().absolute()
-        if not found.is_file():
+        found = absolute(path, source)
+        if not os.path.lexists(found):
             raise ConfigError(
                 f"{source} names {path}, but there is no such file", remedy=f"create it with: nanokimi init {path}"
             )
-        return found
-    usual = [Path.cwd() / FILE_NAME, platformdirs.user_config_path("nanokimi", appauthor=False) / FILE_NAME]
-    return next((path for path in usual if path.is_file()), None)
+        return _regular(found)
+    users = platformdirs.user_config_path("nanokimi", appauthor=False) / FILE_NAME
+    usual = [absolute(Path(FILE_NAME), "the working folder"), users]
+    return next((_regular(path) for path in usual if os.path.lexists(path)), None)
+
+
+def _regular(path: Path) -> Path:
+    if not path.is_file():
+        raise ConfigError(f"{path} is no regular file", remedy="put a file in its place, or take it away")
+    return path
