@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from datetime import timedelta
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from nanokimi_backend_kimi_docker import failures
 from nanokimi_backend_kimi_docker.container import Exit
+from nanokimi_backend_kimi_docker.failures import writing
 from nanokimi_backend_kimi_docker.records import Records
 from nanokimi_core import AgentError, Failure
 
@@ -65,6 +68,20 @@ def test_no_key_and_no_token_is_repeated() -> None:
     assert "eyJ" not in str(error)
 
 
+def test_what_steers_a_terminal_is_not_repeated() -> None:
+    error = failures.from_agent("X", "500 \x1b[2J\x1b]0;title\x07it\x00 broke\r\n\u202egone\ud800")
+    assert str(error) == "X: 500 ]0;title it broke gone"
+
+
+def test_a_data_folder_that_cant_be_written_has_a_name_and_a_remedy() -> None:
+    with pytest.raises(AgentError, match=r"the data folder can't be written: .*No space left") as caught, writing():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data")
+    assert (caught.value.kind, caught.value.remedy) == (
+        Failure.ENGINE,
+        "free some space, or check its owner and mode",
+    )
+
+
 def exited(left: Exit, last_words: str = "") -> AgentError:
     return failures.from_exit(left, program="/opt/agent", limit=2**30, last_words=last_words)
 
@@ -96,6 +113,7 @@ def test_a_hooks_record_is_read_whole_and_cut() -> None:
     assert (cut.session, cut.failed, cut.kind) == ("s1", True, "APIStatusError")
     assert failures.parse_record('{"hook_event_name":"Stop","session_id":"s1"}') == failures.TurnEnd("s1", False)
     assert failures.parse_record('{"hook_event_name":"PreToolUse"}') is None
+    assert failures.parse_record("[" * 3000) is None
 
 
 @given(st.text())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 
 from nanokimi_backend_kimi_docker.config import format_size
 from nanokimi_backend_kimi_docker.container import Exit
-from nanokimi_backend_kimi_docker.redact import redact
+from nanokimi_backend_kimi_docker.redact import plain, redact
 from nanokimi_core import AgentError, Failure
 
 _LONGEST = 400
@@ -59,7 +60,7 @@ def parse_record(text: str) -> TurnEnd | None:
     """Read a hook's record; a long one has lost its end."""
     try:
         record = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         record = {name: _field(text, name) for name in ("hook_event_name", "session_id", "error_type", "error_message")}
     if not isinstance(record, dict) or record.get("hook_event_name") not in ("Stop", "StopFailure"):
         return None
@@ -86,7 +87,7 @@ def from_agent(kind: str, message: str, *, model: str = "", retry_after: timedel
         retry_after: How long the server wants to be left alone, where that is known.
     """
     detail = f"{kind}: {message}" if kind and kind not in message else message
-    detail = redact(" ".join(detail.split()))[:_LONGEST]
+    detail = redact(" ".join(plain(detail).split()))[:_LONGEST]
     status = _STATUS.search(message)
     code = int(status[1]) if status else None
     for applies, failure, remedy in _RULES:
@@ -101,6 +102,23 @@ def refused(error: RequestError, *, model: str = "") -> AgentError:
     data = error.data if isinstance(error.data, dict) else {}
     said = data.get("error") or data.get("details") or ""
     return from_agent("", f"{error}: {said}" if said else str(error), model=model)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Name the failure behind a data folder that can't be written.
+
+    Raises:
+        AgentError: It can't.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise AgentError(
+            Failure.ENGINE,
+            f"the data folder can't be written: {error}",
+            remedy="free some space, or check its owner and mode",
+        ) from error
 
 
 def no_protocol(error: ValidationError) -> AgentError:
