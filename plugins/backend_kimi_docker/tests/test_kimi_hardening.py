@@ -147,7 +147,7 @@ async def test_no_secret_is_in_environment_command_line_labels_or_logs(
     assert PLANTED in children
     for text in (visible, children, logs, caplog.text, str(error)):
         assert bench.key.key not in text
-    assert [path.relative_to(bench.root).parts[:2] for path in kept] == [("plugin", "sandboxes")]
+    assert [path.relative_to(bench.root).parts[:2] for path in kept] == [("plugin", "running")]
     assert (kept[0].name, modes) == ("config.toml", [0o600])
     assert keepers(bench.root / "plugin") == []
 

@@ -38,7 +38,7 @@ async def test_the_config_is_read_from_inside_a_container(bench: Bench, engine: 
     assert (provider.kind, provider.base_url) == ("kimi", bench.cloud.base_url_coding)
     assert (provider.has_key, provider.has_oauth) == (False, True)
     assert bench.containers(engine) == []
-    assert list((bench.root / "plugin" / "trials").iterdir()) == []
+    assert list((bench.root / "plugin" / "running").iterdir()) == []
 
 
 async def test_a_probe_times_each_stage_and_leaves_nothing_behind(bench: Bench, engine: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
@@ -17,8 +16,9 @@ from nanokimi_backend_kimi_docker.config import KimiDockerConfig
 from nanokimi_backend_kimi_docker.container import Labels
 from nanokimi_backend_kimi_docker.conversations import Conversations
 from nanokimi_backend_kimi_docker.engine import Engine
+from nanokimi_backend_kimi_docker.failures import writing
 from nanokimi_backend_kimi_docker.image import build
-from nanokimi_backend_kimi_docker.mounts import discard_stale
+from nanokimi_backend_kimi_docker.presence import Presence
 from nanokimi_backend_kimi_docker.sandbox import Sandbox, Workshop
 from nanokimi_backend_kimi_docker.session import ChatSession
 from nanokimi_core import (
@@ -49,13 +49,15 @@ class KimiDocker:
         self._config = config
         self._context = context
         self._engine = Engine()
+        self._presence = Presence(context.folder)
         self._workshop = Workshop(
             engine=self._engine,
             agent=AGENTS[config.agent],
             config=config,
             image=build.image_name(config),
             context=context,
-            labels=Labels(context.installation, secrets.token_hex(8), context.name),
+            labels=Labels(context.installation, self._presence.token, context.name),
+            own=self._presence.folder,
         )
         self._conversations = Conversations(context.folder / "conversations")
         self._sandboxes: dict[str, Sandbox] = {}
@@ -64,7 +66,9 @@ class KimiDocker:
         self._tasks: TaskGroup | None = None
 
     async def __aenter__(self) -> KimiDocker:
-        await anyio.to_thread.run_sync(discard_stale, self._context.folder)
+        with writing():
+            await anyio.to_thread.run_sync(self._presence.__enter__)
+        self._stack.callback(self._presence.__exit__, None, None, None)
         self._tasks = await self._stack.enter_async_context(anyio.create_task_group())
         return self
 
@@ -178,7 +182,7 @@ class KimiDocker:
         return self._tasks
 
     async def _remove_orphans(self) -> None:
-        for container in await containers.orphans(self._engine, self._workshop.labels):
+        for container in await containers.orphans(self._engine, self._workshop.labels, self._presence.living):
             await containers.remove(self._engine, container)
             self._context.log.info("removed the container %s of a killed process", container[:12])
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import anyio
 
 from nanokimi_backend_kimi_docker.config import KimiDockerConfig
 from nanokimi_backend_kimi_docker.engine import APIError, Engine, ImageNotFound, NotFound
@@ -149,15 +151,21 @@ async def remove(engine: Engine, container: str) -> None:
         return
 
 
-async def orphans(engine: Engine, mine: Labels) -> list[str]:
-    """Give the containers of this installation's instance that another, dead process has made.
+async def orphans(engine: Engine, mine: Labels, living: Callable[[], set[str]]) -> list[str]:
+    """Give the containers of this installation's instance whose process is dead.
+
+    Args:
+        engine: Docker.
+        mine: Say which installation and instance.
+        living: Gives the tokens of the processes that live; asked once the containers are known.
 
     Raises:
         AgentError: The engine can't be asked.
     """
     filters = {"label": [f"{LABEL}installation={mine.installation}", f"{LABEL}instance={mine.instance}"]}
     found = await engine.call(lambda client: client.containers(all=True, filters=filters), "list containers")
-    return [one["Id"] for one in found if one["Labels"].get(LABEL + "process") != mine.process]
+    alive = await anyio.to_thread.run_sync(living)
+    return [one["Id"] for one in found if one["Labels"].get(LABEL + "process") not in alive]
 
 
 def _remove(client: Any, container: str) -> None:

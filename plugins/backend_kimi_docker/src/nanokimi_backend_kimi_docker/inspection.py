@@ -12,11 +12,12 @@ import anyio
 from anyio.abc import TaskGroup
 
 from nanokimi_backend_kimi_docker import agent_config, beneath
-from nanokimi_backend_kimi_docker.mounts import TRIALS, Folders
+from nanokimi_backend_kimi_docker.failures import writing
+from nanokimi_backend_kimi_docker.mounts import Folders
 from nanokimi_backend_kimi_docker.opening import open_conversation
 from nanokimi_backend_kimi_docker.process import AgentProcess
 from nanokimi_backend_kimi_docker.prompt import prompt_blocks
-from nanokimi_backend_kimi_docker.redact import redact
+from nanokimi_backend_kimi_docker.redact import plain, redact
 from nanokimi_backend_kimi_docker.sandbox import Workshop
 from nanokimi_backend_kimi_docker.turn import Place, RunningTurn
 from nanokimi_core import AgentConfig, Chat, Inbound, Text, Timing, Turn, private_folder
@@ -44,7 +45,8 @@ class Clock:
 @asynccontextmanager
 async def _trial(workshop: Workshop, chat: Chat, clock: Clock) -> AsyncIterator[Place]:
     """Bring up an agent like the chat's own, with empty folders that are thrown away."""
-    root = private_folder(workshop.context.folder / TRIALS / secrets.token_hex(8))
+    with writing():
+        root = private_folder(workshop.own / "trials" / secrets.token_hex(8))
     folders = Folders(workspace=root / "workspace", home=root / "home", private=root / "private")
     process: AgentProcess | None = None
     try:
@@ -127,4 +129,4 @@ def _tail_of(path: Path) -> bytes:
 
 
 def _last(data: bytes, lines: int) -> str:
-    return "\n".join(data.decode("utf-8", "replace").splitlines()[-lines:])
+    return "\n".join(plain(line) for line in data.decode("utf-8", "replace").splitlines()[-lines:])

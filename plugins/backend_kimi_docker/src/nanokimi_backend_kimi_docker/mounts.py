@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from nanokimi_core import Chat, Grant, private_folder, safe_name, write_private
 _UNPRIVILEGED = (1000, 1000)
 _CONFIG = "config.toml"
 _SANDBOXES = "sandboxes"
-TRIALS = "trials"
 
 
 @dataclass(frozen=True)
@@ -66,12 +64,12 @@ class Folders:
     private: Path
 
     @classmethod
-    def of(cls, chat: Chat, agent: AcpAgent, *, instance: str, plugin_folder: Path) -> Folders:
-        """Say where a chat's sandbox has its folders."""
+    def of(cls, chat: Chat, agent: AcpAgent, *, instance: str, generated: Path) -> Folders:
+        """Say where a chat's sandbox has its folders; ``generated`` is for what this process generates."""
         return cls(
             workspace=chat.folder / "workspace",
             home=chat.folder / "agent" / safe_name(instance) / agent.name,
-            private=plugin_folder / _SANDBOXES / safe_name(chat.sandbox),
+            private=generated / _SANDBOXES / safe_name(chat.sandbox),
         )
 
     def prepare(
@@ -119,13 +117,6 @@ class Folders:
                     place = bind.target.relative_to(seen_at)
                     make = beneath.ensure_folder if bind.source.is_dir() else beneath.ensure_file
                     make(root, place, owner=user.owner)
-
-
-def discard_stale(plugin_folder: Path) -> None:
-    """Remove what a killed process has left behind of generated configs and trials."""
-    for config in plugin_folder.glob(f"{_SANDBOXES}/*/{_CONFIG}"):
-        config.unlink(missing_ok=True)
-    shutil.rmtree(plugin_folder / TRIALS, ignore_errors=True)
 
 
 def device_id(plugin_folder: Path) -> str:

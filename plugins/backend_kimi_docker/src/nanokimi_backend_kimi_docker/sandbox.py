@@ -18,7 +18,7 @@ from nanokimi_backend_kimi_docker.agents.base import HOME, WORKSPACE
 from nanokimi_backend_kimi_docker.config import KimiDockerConfig
 from nanokimi_backend_kimi_docker.container import Labels, Plan
 from nanokimi_backend_kimi_docker.engine import Engine
-from nanokimi_backend_kimi_docker.failures import hook_command
+from nanokimi_backend_kimi_docker.failures import hook_command, writing
 from nanokimi_backend_kimi_docker.mounts import Folders, User, agent_user, device_id
 from nanokimi_backend_kimi_docker.process import AgentProcess, Stage, new_mark
 from nanokimi_core import Chat, Context, Grant, Need, private_folder, safe_name
@@ -35,6 +35,7 @@ class Workshop:
         image: Where containers run from.
         context: What the core gave to the backend.
         labels: Say whose the containers are.
+        own: This process's folder; gone when the backend is left.
     """
 
     engine: Engine
@@ -43,10 +44,11 @@ class Workshop:
     image: str
     context: Context
     labels: Labels
+    own: Path
 
     def folders(self, chat: Chat) -> Folders:
         """Say where a chat's sandbox has its folders."""
-        return Folders.of(chat, self.agent, instance=self.context.name, plugin_folder=self.context.folder)
+        return Folders.of(chat, self.agent, instance=self.context.name, generated=self.own)
 
     def log_path(self, chat: Chat) -> Path:
         """Say where the standard error of a chat's container is kept."""
@@ -110,7 +112,8 @@ class Workshop:
             secrets = [grant.api_key.get_secret_value()] if grant.api_key is not None else []
             return plan, AgentLog(self.log_path(chat), secrets=secrets)
 
-        plan, log = await anyio.to_thread.run_sync(prepare)
+        with writing():
+            plan, log = await anyio.to_thread.run_sync(prepare)
         process = AgentProcess(
             self.engine,
             self.agent,

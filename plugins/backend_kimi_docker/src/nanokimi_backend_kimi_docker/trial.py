@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
-import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,6 +17,7 @@ from nanokimi_backend_kimi_docker.config import KimiDockerConfig
 from nanokimi_backend_kimi_docker.container import Bind, Labels, Plan
 from nanokimi_backend_kimi_docker.engine import Engine, address
 from nanokimi_backend_kimi_docker.mounts import User, agent_user
+from nanokimi_backend_kimi_docker.presence import Presence
 from nanokimi_core import AgentError, Check, Context, private_folder, write_private
 
 _SECONDS = 15
@@ -39,18 +38,16 @@ async def check(engine: Engine, config: KimiDockerConfig, context: Context, imag
     name = f"{context.name}: container"
     machine = await engine.machine()
     user = agent_user(rootless=machine.rootless)
-    folder = context.folder / f"trial-{secrets.token_hex(4)}"
     who = f"a container as {user.inside[0]}:{user.inside[1]}"
     try:
-        binds = await anyio.to_thread.run_sync(_prepare, folder, AGENTS[config.agent], user)
-        labels = Labels(context.installation, secrets.token_hex(8), context.name)
-        code = await _run(engine, _plan(config, image, user, binds, labels, machine.cpus))
+        with Presence(context.folder) as presence:
+            binds = await anyio.to_thread.run_sync(_prepare, presence.folder / "trial", AGENTS[config.agent], user)
+            labels = Labels(context.installation, presence.token, context.name)
+            code = await _run(engine, _plan(config, image, user, binds, labels, machine.cpus))
     except OSError as error:
         return Check(name, "failed", f"the data folder can't be written: {error}", "look at its owner and free space")
     except AgentError as error:
         return Check(name, "failed", str(error), await _engines_remedy(engine, context.folder, user, error))
-    finally:
-        await anyio.to_thread.run_sync(lambda: shutil.rmtree(folder, ignore_errors=True))
     if code == 0:
         return Check(name, "ok", f"{who} starts, and can use the data folder")
     if code not in _FOLDERS:
