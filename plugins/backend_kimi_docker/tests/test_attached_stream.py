@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Callable
 from logging import LoggerAdapter
 
 import anyio
@@ -12,7 +13,7 @@ from anyio.abc import UNIXSocketStream
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanokimi_backend_kimi_docker.attach import STDERR, STDOUT, AgentStream, Demultiplexer, Lines
+from nanokimi_backend_kimi_docker.attach import MOST_NOISE, STDERR, STDOUT, AgentStream, Demultiplexer, Lines
 
 
 def frame(number: int, payload: bytes) -> bytes:
@@ -90,3 +91,56 @@ async def test_a_broken_stream_ends_with_its_fault() -> None:
     assert "not multiplexed" in stream.fault
     await stream.close()
     theirs.close()
+
+
+async def fed(data: bytes, on_stderr: Callable[[str], None] = lambda _: None) -> AgentStream:
+    """A stream that has read all of this."""
+    ours, theirs = socket.socketpair()
+    stream = AgentStream(
+        await UNIXSocketStream.from_socket(ours), on_stderr=on_stderr, log=LoggerAdapter(logging.getLogger("fed"), {})
+    )
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+
+            async def send() -> None:
+                await anyio.to_thread.run_sync(theirs.sendall, data)
+                theirs.shutdown(socket.SHUT_WR)
+
+            tasks.start_soon(send)
+            while await stream.receive() is not None:
+                pass
+            tasks.start_soon(stream.close)
+    theirs.close()
+    return stream
+
+
+@pytest.mark.anyio
+async def test_a_line_nested_too_deep_is_noise() -> None:
+    stream = await fed(frame(STDOUT, b"[" * 100_000 + b"\n"))
+    assert (stream.fault, stream.ended.is_set()) == ("", True)
+
+
+@pytest.mark.anyio
+async def test_a_stream_whose_reader_fails_has_ended_with_a_fault() -> None:
+    def broken(_: str) -> None:
+        raise RuntimeError("broken reader")
+
+    stream = await fed(frame(STDERR, b"word\n"), broken)
+    assert (stream.fault, stream.ended.is_set()) == ("broken reader", True)
+
+
+@pytest.mark.anyio
+async def test_noise_is_logged_ten_times_without_secrets_and_then_counted(caplog: pytest.LogCaptureFixture) -> None:
+    stream = await fed(frame(STDOUT, b"\x1b[31mthe key is sk-abcdefghijkl\n" * 25))
+    await stream.close()
+    assert (stream.fault, caplog.text.count("is no ACP message")) == ("", 10)
+    assert caplog.text.count("wrote 15 more lines that are no ACP messages") == 1
+    assert "sk-abc" not in caplog.text
+    assert "\x1b" not in caplog.text
+
+
+@pytest.mark.anyio
+async def test_an_agent_that_writes_nothing_but_noise_is_given_up() -> None:
+    assert (await fed(frame(STDOUT, b"x\n" * MOST_NOISE))).fault == ""
+    stream = await fed(frame(STDOUT, b"x\n" * (MOST_NOISE + 1)))
+    assert f"more than {MOST_NOISE} lines" in stream.fault

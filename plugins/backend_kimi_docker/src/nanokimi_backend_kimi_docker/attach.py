@@ -14,6 +14,7 @@ import anyio
 from anyio.abc import UNIXSocketStream
 
 from nanokimi_backend_kimi_docker.engine import Engine
+from nanokimi_backend_kimi_docker.redact import plain, redact
 
 STDOUT, STDERR = 1, 2
 
@@ -22,6 +23,9 @@ _HEADER = 8
 _LONGEST_FRAME = 64 * 2**20
 LONGEST_LINE = 64 * 2**20
 LONGEST_LOG_LINE = 64 * 1024
+_MOST_NOISE_LOGGED = 10
+_NOISE_SHOWN = 200
+MOST_NOISE = 10_000
 
 
 class Demultiplexer:
@@ -99,6 +103,7 @@ class AgentStream:
         self._output = Lines(LONGEST_LINE, refuse=True)
         self._errors = Lines(LONGEST_LOG_LINE, refuse=False)
         self._received: deque[dict[str, Any]] = deque()
+        self._noise = 0
         self._sending = anyio.Lock()
         self.ended = anyio.Event()
         self.fault = ""
@@ -124,8 +129,8 @@ class AgentStream:
             except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 self.ended.set()
                 return None
-            except ValueError as error:
-                self.fault = str(error)
+            except Exception as error:  # noqa: BLE001  # whatever an agent writes, a dead stream must not count as alive
+                self.fault = str(error) or type(error).__name__
                 self.ended.set()
                 return None
         return self._received.popleft()
@@ -138,7 +143,10 @@ class AgentStream:
             return
 
     async def close(self) -> None:
-        """Let go of the stream."""
+        """Let go of the stream, and say how many lines that are no ACP were not logged."""
+        unlogged, self._noise = self._noise - _MOST_NOISE_LOGGED, 0
+        if unlogged > 0:
+            self._log.warning("the agent wrote %d more lines that are no ACP messages", unlogged)
         await self._stream.aclose()
 
     def _take(self, data: bytes) -> None:
@@ -155,12 +163,20 @@ class AgentStream:
             return
         try:
             message = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             message = None
         if isinstance(message, dict):
             self._received.append(message)
         else:
-            self._log.warning("the agent wrote a line that is no ACP message: %r", line[:200])
+            self._take_noise(line)
+
+    def _take_noise(self, line: bytes) -> None:
+        self._noise += 1
+        if self._noise <= _MOST_NOISE_LOGGED:
+            shown = redact(plain(line[: 10 * _NOISE_SHOWN].decode("utf-8", "replace")))[:_NOISE_SHOWN]
+            self._log.warning("the agent wrote a line that is no ACP message: %s", shown)
+        if self._noise > MOST_NOISE:
+            raise ValueError(f"the agent wrote more than {MOST_NOISE} lines that are no ACP messages")
 
 
 async def attach(engine: Engine, container: str) -> UNIXSocketStream:
