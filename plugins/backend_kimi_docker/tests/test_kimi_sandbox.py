@@ -76,8 +76,8 @@ async def test_a_container_removed_between_turns_is_not_even_noticed(bench: Benc
 
 
 async def test_an_agent_that_does_not_fit_into_its_memory_names_the_limit(bench: Bench) -> None:
-    async with bench.backend(memory="60m") as backend:
-        with pytest.raises(AgentError, match="memory limit of 60m") as caught:
+    async with bench.backend(memory="64m") as backend:
+        with pytest.raises(AgentError, match="memory limit of 64m") as caught:
             async with backend.session(bench.chat()):
                 pass
     assert caught.value.kind is Failure.OUT_OF_MEMORY
@@ -161,6 +161,31 @@ async def test_containers_of_a_killed_process_are_removed_at_the_next_start_and_
             assert len(bench.containers(engine)) == 1
         tasks.cancel_scope.cancel()
     assert generated(tmp_path) == []
+
+
+async def test_two_processes_with_one_folder_do_not_disturb_each_other(
+    bench: Bench, engine: Any, tmp_path: Path
+) -> None:
+    async with bench.backend() as backend, backend.session(bench.chat()) as session:
+        made, configs = bench.containers(engine), generated(tmp_path)
+        async with bench.backend() as other, anyio.create_task_group() as tasks:
+            tasks.start_soon(other.run)
+            assert (await other.agent_config(bench.chat())).default_model == "nanokimi"
+            assert bench.containers(engine) == made
+            tasks.cancel_scope.cancel()
+        assert generated(tmp_path) == configs != []
+        assert await ask(session, "hello") == "heard: [Ana] hello"
+    assert generated(tmp_path) == []
+
+
+async def test_a_line_too_long_to_be_acp_ends_the_turn_and_the_next_one_works(bench: Bench) -> None:
+    async with bench.backend() as backend, backend.session(bench.chat()) as session:
+        bench.cloud.script(CallTool("Bash", {"command": "head -c 100000000 /dev/zero | tr '\\0' x > /proc/1/fd/1"}))
+        with anyio.fail_after(30):
+            error = await failure(session, "flood")
+            assert error.kind is Failure.CRASHED
+            assert "a line of the agent is longer" in str(error)
+            assert await ask(session, "hello") == "heard: [Ana] hello"
 
 
 async def test_an_image_that_is_missing_says_how_to_build_it(bench: Bench) -> None:

@@ -23,6 +23,7 @@ from nanokimi_backend_kimi_docker.attach import AgentStream, attach
 from nanokimi_backend_kimi_docker.container import Plan
 from nanokimi_backend_kimi_docker.engine import Engine
 from nanokimi_backend_kimi_docker.records import Records
+from nanokimi_backend_kimi_docker.redact import plain
 from nanokimi_core import AgentError, Failure, __version__
 
 T = TypeVar("T")
@@ -183,6 +184,8 @@ class AgentProcess:
 
     async def kill(self) -> None:
         """End it at once, whatever it does."""
+        if self._stream is not None:
+            await self._stream.close()  # an engine whose stream nobody reads could not remove the container
         with suppress(AgentError):
             await containers.remove(self._engine, self.container)
 
@@ -191,22 +194,37 @@ class AgentProcess:
         if self._closed:
             return
         self._closed = True
-        if self._stream is not None and not self._stream.ended.is_set():
-            await self._stream.end_input()
-            with anyio.move_on_after(_END_SECONDS):
-                await self._stream.ended.wait()
-        if self.container:
+        try:
+            if self._stream is not None:
+                await self._end(self._stream)
+            await self._remove()
+            if self._connection is not None:
+                await self._connection.close()
+            elif self._stream is not None:
+                await self._stream.close()
+        finally:
+            self._log.close()
             try:
-                await containers.remove(self._engine, self.container)
-            except AgentError as error:
-                self._trace.warning("container %s is left behind for now: %s", self.container[:12], error)
-                self.left_behind = True
-        if self._connection is not None:
-            await self._connection.close()
-        elif self._stream is not None:
-            await self._stream.close()
-        self._log.close()
-        await anyio.to_thread.run_sync(self._discard)
+                await anyio.to_thread.run_sync(self._discard)
+            except OSError as error:
+                self._trace.warning("a generated config is left until this process ends: %s", error)
+
+    async def _end(self, stream: AgentStream) -> None:
+        if not stream.ended.is_set():
+            await stream.end_input()
+            with anyio.move_on_after(_END_SECONDS):
+                await stream.ended.wait()
+        if stream.fault or not stream.ended.is_set():
+            await stream.close()  # see kill
+
+    async def _remove(self) -> None:
+        if not self.container:
+            return
+        try:
+            await containers.remove(self._engine, self.container)
+        except AgentError as error:
+            self._trace.warning("container %s is left behind for now: %s", self.container[:12], error)
+            self.left_behind = True
 
     async def _initialize(self) -> None:
         answer = await self.ask(
@@ -215,7 +233,7 @@ class AgentProcess:
             ),
             "start",
         )
-        self.version = answer.agent_info.version if answer.agent_info is not None else ""
+        self.version = plain(answer.agent_info.version) if answer.agent_info is not None else ""
         self.can = answer.agent_capabilities or schema.AgentCapabilities()
         self.agent.check_version(self.version)
 
