@@ -25,7 +25,9 @@ APIError: type[Exception] = errors.APIError
 
 _THREADS = 8  # fewer than the library keeps connections
 _GRACE = 5.0
+_CONNECT_SECONDS = 10.0
 _REMEDY = "start Docker (for example: sudo systemctl start docker), or set DOCKER_HOST; then: nanokimi doctor"
+_RESTART = "restart Docker (for example: sudo systemctl restart docker)"
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,13 @@ class Engine:
                     lambda: work(self._connected()), abandon_on_cancel=True, limiter=self._limiter
                 )
         except TimeoutError as error:
-            raise _failure(doing, f"no answer within {limit:g} s") from error
+            raise _failure(doing, f"no answer within {limit:g} s", remedy=_RESTART) from error
         except errors.NotFound:
             raise
         except errors.APIError as error:
             raise _failure(doing, str(error.explanation or error), remedy="look at: nanokimi doctor") from error
         except (errors.DockerException, requests.RequestException, OSError) as error:
-            raise _failure(doing, _cause(error)) from error
+            raise _failure(doing, *_cause(error)) from error
 
     async def machine(self) -> Machine:
         """Look at the machine; asked once.
@@ -100,12 +102,15 @@ class Engine:
 
     def _connected(self) -> Any:
         """Give the client, after knocking: this library leaves a socket open for each time that nobody answers."""
+        limit = min(self._timeout, _CONNECT_SECONDS)
         with socket.socket(socket.AF_UNIX) as knocking:
-            knocking.settimeout(self._timeout)
+            knocking.settimeout(limit)
             knocking.connect(address().removeprefix("unix://"))
         with self._connecting:
             if self._client is None:
-                self._client = docker.APIClient(base_url=address(), version="auto", timeout=self._timeout)
+                client = docker.APIClient(base_url=address(), version="auto", timeout=limit)
+                client.timeout = self._timeout
+                self._client = client
             return self._client
 
 
@@ -132,10 +137,12 @@ def _failure(doing: str, cause: str, remedy: str = _REMEDY) -> AgentError:
     return AgentError(Failure.ENGINE, f"Docker could not {doing}: {cause}", remedy=remedy)
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: Exception) -> tuple[str, str]:
     text = str(error)
+    if isinstance(error, TimeoutError) or "Read timed out" in text:
+        return f"the engine at {address()} does not answer", _RESTART
     if "Permission denied" in text:
-        return f"this user may not use {address()}"
+        return f"this user may not use {address()}", _REMEDY
     if any(sign in text for sign in ("Connection refused", "No such file", "FileNotFoundError", "Connection aborted")):
-        return f"no engine answers at {address()}"
-    return text or type(error).__name__
+        return f"no engine answers at {address()}", _REMEDY
+    return text or type(error).__name__, _REMEDY
