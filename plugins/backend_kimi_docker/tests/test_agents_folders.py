@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -127,6 +128,25 @@ def test_a_log_stays_small_and_keeps_secrets_out(tmp_path: Path) -> None:
     assert not any("sk-secret" in path.read_text() for path in tmp_path.iterdir())
 
 
+def test_a_log_on_a_full_disk_loses_lines_and_nothing_else() -> None:
+    log = AgentLog(Path("/dev/full"))
+    for number in range(3):
+        log.write(f"line \x1b[31m{number}\x00")
+    assert log.last_words == "line  0 | line  1 | line  2"
+    log.close()
+
+
+def test_a_log_that_cant_be_set_aside_stays_small(tmp_path: Path) -> None:
+    (tmp_path / "a.old.log" / "in the way").mkdir(parents=True)
+    log = AgentLog(tmp_path / "a.log")
+    for _ in range(6_000):
+        log.write("x" * 200)
+    log.write("the end")
+    log.close()
+    assert (tmp_path / "a.log").stat().st_size < 600 * 1024
+    assert (tmp_path / "a.log").read_text().endswith(" the end\n")
+
+
 def test_an_agent_that_waits_before_it_asks_again_is_seen(tmp_path: Path) -> None:
     folder = tmp_path / "sessions" / "wd_x" / "session_1" / "agents" / "main"
     folder.mkdir(parents=True)
@@ -139,8 +159,15 @@ def test_an_agent_that_waits_before_it_asks_again_is_seen(tmp_path: Path) -> Non
     assert 50 < found.rest.total_seconds() <= 60
     assert KimiCode().waiting(tmp_path, "session_1", now + 1) is None
     assert KimiCode().waiting(tmp_path, "session_2", now - 1) is None
-    (folder / "wire.jsonl").write_text('{"type":"turn.step.retrying","time":"soon"}\n')
-    assert KimiCode().waiting(tmp_path, "session_1", now - 1) is None
+    deep = '{"x":' + "[" * 50_000 + '"turn.step.retrying"'
+    for broken in ('{"type":"turn.step.retrying","time":"soon"}', deep, record.format("9" * 400)):
+        (folder / "wire.jsonl").write_text(broken + "\n")
+        assert KimiCode().waiting(tmp_path, "session_1", now - 1) is None
+    for endless in ("1e300", "Infinity"):
+        (folder / "wire.jsonl").write_text(record.format(endless))
+        found = KimiCode().waiting(tmp_path, "session_1", now - 1)
+        assert found is not None
+        assert found.rest == timedelta(days=1)
 
 
 @pytest.mark.parametrize(("text", "size"), [("512m", 2**29), ("1g", 2**30), ("1.5 GiB", 1610612736), (2**30, 2**30)])
@@ -164,11 +191,51 @@ def test_a_size_that_is_none_says_how_one_is_written(text: object) -> None:
         {"pids": 1},
         {"max_steps": 0},
         {"max_attempts": 0},
-        {"image": ""},
         {"memory": "lots"},
+        {"memory": "63m"},
+        {"memory": "9" * 400 + "t"},
+        {"memory": 2**63},
+        {"cpus": float("inf")},
+        {"cpus": float("nan")},
+        {"cpus": 1025},
+        *(
+            {"image": image}
+            for image in (
+                "",
+                "a b",
+                "/a",
+                "a/",
+                "a//b",
+                "../a",
+                "a/../b",
+                "A",
+                "a/B",
+                "a:",
+                "a:b c",
+                "a@sha256:1",
+                "a\n",
+            )
+        ),
         {"colour": "red"},
     ],
 )
 def test_settings_that_make_no_sense_are_refused(table: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         KimiDockerConfig.model_validate(table)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "a",
+        "a:1.2",
+        "owner/a_b--c.d:Tag",
+        "example.org/a",
+        "Example.org:5000/a/b:1",
+        "localhost/a",
+        "host:5000/a",
+        f"a@sha256:{'0' * 64}",
+    ],
+)
+def test_every_way_to_name_an_image_is_taken(image: str) -> None:
+    assert KimiDockerConfig(image=image).image == image

@@ -10,7 +10,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from nanokimi_backend_kimi_docker.image.config import BuildConfig
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt])(?:i?b)?\s*", re.IGNORECASE)
+_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_NAME = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
+_IMAGE = (
+    rf"^(?:(?:localhost|{_HOST}(?:\.{_HOST})+)(?::[0-9]+)?/|{_HOST}:[0-9]+/)?"
+    rf"{_NAME}(?:/{_NAME})*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$"
+)
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_TOO_LARGE = 2.0**63
 
 
 def parse_size(value: object) -> int:
@@ -24,7 +32,8 @@ def parse_size(value: object) -> int:
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError('write a size like "512m" or "1g"')
-    return int(float(match[1]) * _UNITS[match[2].lower()])
+    size = float(match[1]) * _UNITS[match[2].lower()]
+    return int(min(size, _TOO_LARGE))
 
 
 def format_size(size: int) -> str:
@@ -58,10 +67,10 @@ class KimiDockerConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     agent: Literal["kimi-code", "kimi-cli"] = "kimi-code"
-    image: str | None = Field(default=None, min_length=1)
+    image: str | None = Field(default=None, pattern=_IMAGE)
     network: str = Field(default="bridge", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    memory: Size = 2**30
-    cpus: float = Field(default=2.0, ge=0.1)
+    memory: Size = Field(default=2**30, ge=64 * 2**20, le=2**62)
+    cpus: float = Field(default=2.0, ge=0.1, le=1024, allow_inf_nan=False)
     pids: int = Field(default=512, ge=64)
     max_steps: int = Field(default=100, ge=1)
     max_attempts: int = Field(default=3, ge=1, le=10)

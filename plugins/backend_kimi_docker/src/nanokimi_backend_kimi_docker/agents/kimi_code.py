@@ -15,6 +15,7 @@ from nanokimi_backend_kimi_docker.image.releases import RELEASES
 from nanokimi_core import Grant
 
 _TAIL = 64 * 1024
+_LONGEST_REST = 24 * 60 * 60.0
 
 
 class KimiCode(AcpAgent):
@@ -83,9 +84,10 @@ def _retry(line: bytes, since: float) -> Waiting | None:
     try:
         record = json.loads(line)
         at, delay = float(record["time"]) / 1000, float(record["delayMs"]) / 1000
+        rest = timedelta(seconds=min(max(0.0, at + delay - time.time()), _LONGEST_REST))
         cause = f"{record['errorName']}: {record['errorMessage']}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     if record.get("type") != "turn.step.retrying" or at < since:
         return None
-    return Waiting(cause[:500], timedelta(seconds=max(0.0, at + delay - time.time())))
+    return Waiting(cause[:500], rest)
