@@ -327,3 +327,35 @@ def test_a_config_that_cannot_be_read_is_said_and_the_rest_is_taken_over(call: C
     assert done.code == 0
     assert "so its model and key are not taken over" in done.out
     assert (site.data / "KIMI.md").is_file()
+
+
+def test_an_old_groups_folder_whose_name_is_no_text_is_left_out_with_a_note(site: Site) -> None:
+    bot = old_bot(site, {"family": "be kind"})
+    odd = os.fsencode(bot / "groups") + b"/caf\xe9"
+    Path(os.fsdecode(odd)).mkdir()
+    Path(os.fsdecode(odd), "KIMI.md").write_text("be odd")
+    done = site.run("init", "--yes", "--from", str(bot))
+    assert done.returncode == 0, done.stderr
+    assert "KIMI.md can't be taken over: the name of its folder is no UTF-8 text" in done.stdout
+    assert "groups/family/KIMI.md" in done.stdout
+
+
+@pytest.mark.parametrize(("kind", "said"), [("pipe", "it is no regular file"), ("zero", "it is no regular file")])
+def test_a_key_file_that_is_no_regular_file_is_not_waited_for(site: Site, kind: str, said: str) -> None:
+    file = Path("/dev/zero")
+    if kind == "pipe":
+        file = site.folder / "pipe"
+        os.mkfifo(file)
+    done = site.run("init", "--yes", "--key-file", str(file))
+    assert done.returncode == 1
+    assert done.stderr == f"nanokimi: {file} can't be read: {said}; name a file that holds the key\n"
+
+
+@pytest.mark.parametrize(("content", "said"), [("", " is empty"), ("x" * 20_000, " can't be read: it is longer than")])
+def test_a_key_file_that_cannot_hold_a_key_is_refused(site: Site, content: str, said: str) -> None:
+    file = site.folder / "key"
+    file.write_text(content)
+    done = site.run("init", "--yes", "--key-file", str(file))
+    assert done.returncode == 1
+    assert f"nanokimi: {file}{said}" in done.stderr
+    assert not (site.home / "nanokimi.toml").exists()

@@ -15,14 +15,18 @@ from nanokimi_core.cli.auth import read_key
 from nanokimi_core.cli.first_steps import next_steps, store_secrets
 from nanokimi_core.cli.options import chosen_config, command, new_app
 from nanokimi_core.cli.output import say
+from nanokimi_core.cli.plain_file import read_plain
 from nanokimi_core.cli.takeover import OldBot, look_at_old_bot, place_instructions
 from nanokimi_core.cli.template import Choices, Group, render
 from nanokimi_core.cli.wishes import Wishes, decide
 from nanokimi_core.config import Location, locate
-from nanokimi_core.config.location import FILE_NAME
+from nanokimi_core.config.location import FILE_NAME, absolute
 from nanokimi_core.errors import CommandError, ConfigError
 from nanokimi_core.files import write_private
 from nanokimi_core.folder import DataFolder
+from nanokimi_core.logs import keep_secret
+
+_LONGEST_KEY = 10_000
 
 app = new_app()
 
@@ -64,7 +68,7 @@ def init(
         raise CommandError(
             f"{toml} exists already", remedy="edit it, or replace it with: nanokimi init --force (a copy is kept)"
         )
-    bot = look_at_old_bot(old.expanduser().absolute()) if old else None
+    bot = look_at_old_bot(absolute(old, "--from")) if old else None
     wishes = Wishes(assistant, backend, agent, auth, account, region, _groups(bot, group or []))
     choices, key = decide(wishes, bot, ask=not yes)
     if key_file is not None:
@@ -79,7 +83,7 @@ def init(
 
 def _target(ctx: typer.Context, path: Path | None) -> Path:
     named = path or chosen_config(ctx, None) or os.environ.get("NANOKIMI_CONFIG")
-    toml = Path(named).expanduser().absolute() if named else Path.cwd() / FILE_NAME
+    toml = absolute(Path(named or FILE_NAME), "the command line" if path else "NANOKIMI_CONFIG")
     return toml / FILE_NAME if toml.is_dir() else toml
 
 
@@ -102,9 +106,14 @@ def _key_from(file: Path) -> SecretStr:
     if str(file) == "-":
         return read_key()
     try:
-        return SecretStr(file.expanduser().read_text(encoding="utf-8").strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file} can't be read: {error}", remedy="name a file that holds the key") from None
+        key = read_plain(absolute(file, "--key-file"), longest=_LONGEST_KEY, follow=True).strip()
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        raise CommandError(f"{file} can't be read: {said}", remedy="name a file that holds the key") from None
+    if not key:
+        raise CommandError(f"{file} is empty", remedy="name a file that holds the key")
+    keep_secret(key)
+    return SecretStr(key)
 
 
 def _write(toml: Path, choices: Choices) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from nanokimi_core.cli.plain_file import read_plain
 from nanokimi_core.cli.template import KEY, LOGIN
 from nanokimi_core.errors import CommandError
 from nanokimi_core.files import write_private
@@ -98,31 +98,28 @@ def _read_instructions(bot: OldBot, group: Path) -> None:
     file = group / _INSTRUCTIONS
     if group.is_symlink() or not group.is_dir() or not os.path.lexists(file):
         return
+    if not _is_text(group.name):
+        shown = os.fsencode(file).decode("utf-8", "replace")
+        bot.notes.append(f"{shown} can't be taken over: the name of its folder is no UTF-8 text")
+        return
     try:
-        text = _read_plain(file)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        text = read_plain(file, longest=_LONGEST, follow=False)
+    except (OSError, ValueError) as error:
         bot.notes.append(f"{file} can't be taken over: {error}")
         return
     if text.strip():
         bot.instructions[group.name] = text
 
 
-def _read_plain(file: Path) -> str:
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
-            raise ValueError("it is no regular file")
-        data = opened.read(_LONGEST + 1)
-    if len(data) > _LONGEST:
-        raise ValueError(f"it is longer than {_LONGEST} bytes")
-    return data.decode("utf-8")
+def _is_text(name: str) -> bool:
+    return os.fsencode(name).decode("utf-8", "replace") == name
 
 
 def _read_config(bot: OldBot, file: Path) -> None:
     if not os.path.lexists(file):
         return
     try:
-        values = tomllib.loads(_read_plain(file))
+        values = tomllib.loads(read_plain(file, longest=_LONGEST, follow=False))
     except (OSError, ValueError) as error:
         bot.notes.append(f"{file} can't be read, so its model and key are not taken over: {error}")
         return
