@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,14 @@ except SystemExit:
     pass
 for name in sorted(sys.modules):
     print(name)
+"""
+INTERRUPTING = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "{module}":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
 """
 
 
@@ -177,6 +186,72 @@ def test_output_that_nobody_reads_ends_a_command_without_a_traceback(site: Site)
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["plugins"], ["doctor"], ["--help"], ["config"], ["--version"], ["chat", "--once", "x"]], ids=" ".join
+)
+def test_output_that_is_full_is_said_in_one_sentence(site: Site, arguments: list[str]) -> None:
+    site.toml("")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command(arguments),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=site.environ(),
+            cwd=site.home,
+            check=False,
+        )
+    assert done.returncode == 141
+    *before, last = done.stderr.splitlines()
+    assert last == "nanokimi: standard output can't be written to: No space left on device; send it elsewhere"
+    assert all("refused an answer" in line for line in before)
+
+
+@pytest.mark.parametrize("arguments", [["config", "show"], ["--version"], ["chat", "--once", "x"]], ids=" ".join)
+def test_output_that_is_closed_from_the_start_is_said_in_one_sentence(site: Site, arguments: list[str]) -> None:
+    site.toml("")
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *command(arguments)]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, env=site.environ(), cwd=site.home, check=False)
+    assert done.returncode == 141
+    assert done.stderr == "nanokimi: standard output can't be written to: it is closed; send it elsewhere\n"
+
+
+def test_a_full_standard_error_changes_no_exit_code(site: Site) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command(["docter"]), stdout=subprocess.PIPE, stderr=full, env=site.environ(), cwd=site.home, check=False
+        )
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("module", ["nanokimi_core.cli.guard", "typer", "nanokimi_core.cli.config"])
+def test_ctrl_c_while_modules_are_imported_is_silent(site: Site, module: str) -> None:
+    (site.home / "sitecustomize.py").write_text(INTERRUPTING.format(module=module))
+    env = {"PYTHONPATH": f"{site.home}:{site.environ()['PYTHONPATH']}"}
+    done = site.run("config", "show", env=env)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_an_ignored_ctrl_c_stays_ignored(site: Site) -> None:
+    (site.home / "sitecustomize.py").write_text(INTERRUPTING.format(module="typer"))
+    env = {"PYTHONPATH": f"{site.home}:{site.environ()['PYTHONPATH']}"}
+    ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command(["config", "show"])]
+    done = subprocess.run(ignoring, capture_output=True, env=site.environ(**env), cwd=site.home, check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["config", "show"], ["init"]], ids=" ".join)
+def test_a_working_folder_that_was_deleted_is_said_in_one_sentence(site: Site, arguments: list[str]) -> None:
+    gone = site.home / "gone"
+    gone.mkdir()
+    deleting = ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", *command(arguments)]
+    done = subprocess.run(deleting, capture_output=True, text=True, env=site.environ(), cwd=gone, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "nanokimi: the working folder doesn't exist any more; change to another folder, and run it again\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -39,4 +39,4 @@ def nanokimi(
     if version:
         say(f"nanokimi {__version__}")
     elif ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+        say(ctx.get_help())

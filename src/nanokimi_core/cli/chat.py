@@ -13,7 +13,7 @@ import typer
 from nanokimi_core.cli.guard import FAILED, INTERRUPTED, debugging
 from nanokimi_core.cli.opening import Setup, find_setup
 from nanokimi_core.cli.options import Config, command, new_app
-from nanokimi_core.cli.output import note
+from nanokimi_core.cli.output import OutputClosed, note
 from nanokimi_core.cli.serving import offer_images, serve
 from nanokimi_core.logs import set_up
 from nanokimi_core.runtime import Assistant
@@ -38,6 +38,8 @@ def chat(
     """
     if once is not None and not once.strip():
         raise typer.BadParameter("there is no text", param_hint="--once")
+    if sys.stdout is None:
+        raise OutputClosed("it is closed")
     set_up(logging.DEBUG if debugging() else logging.WARNING, short=not debugging())
     setup = find_setup(ctx, config)
     if setup.location.toml is None:

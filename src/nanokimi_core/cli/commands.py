@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from nanokimi_core.cli.interrupt import interrupt_again
 from nanokimi_core.errors import AgentError, CommandError, LoginNeeded, NanoKimiError
 
 BUILT_IN = {
@@ -48,14 +49,16 @@ class Commands(TyperGroup):
         """
         name, *rest = args
         if name in BUILT_IN:
-            app = importlib.import_module(f"nanokimi_core.cli.{name}").app
-            return name, typer.main.get_command(app), rest
+            found = typer.main.get_command(importlib.import_module(f"nanokimi_core.cli.{name}").app)
+            interrupt_again()
+            return name, found, rest
         from nanokimi_core.cli.mount import mounted, names
 
-        found = mounted(ctx, name)
-        if found is None:
+        brought = mounted(ctx, name)
+        if brought is None:
             raise _unknown(name, [*BUILT_IN, *names()])
-        command, ctx.meta[_PLUGIN] = found
+        command, ctx.meta[_PLUGIN] = brought
+        interrupt_again()
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:

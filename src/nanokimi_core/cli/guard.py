@@ -7,10 +7,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TextIO
 
 import typer
 
-from nanokimi_core.cli.output import OutputClosed, note
+from nanokimi_core.cli.output import OutputClosed, flush, note
 from nanokimi_core.errors import AgentError, LoginNeeded, NanoKimiError
 
 FAILED = 1
@@ -32,16 +33,24 @@ def run(arguments: Sequence[str]) -> int:
     _forgive_encodings()
     try:
         code = _invoke(arguments)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except (OutputClosed, BrokenPipeError):
-        _give_up_output()
-        return OUTPUT_CLOSED
+        flush(sys.stdout)
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else FAILED * bool(ended.code)
+        code = ended.code if isinstance(ended.code, int) else FAILED * bool(ended.code)
     except BaseException as error:  # noqa: BLE001  # the last boundary: a person never gets a traceback unasked
-        return _explain(error)
+        code = _explain(_closed_output(error) or error)
+    for stream in (sys.stdout, sys.stderr):
+        _give_up_unwritten(stream)
     return code
+
+
+def _closed_output(error: BaseException) -> OutputClosed | None:
+    """Find out whether standard output is behind an error: what it didn't take, it doesn't take now either."""
+    if isinstance(error, OSError):
+        try:
+            flush(sys.stdout)
+        except OutputClosed as closed:
+            return closed
+    return None
 
 
 def _invoke(arguments: Sequence[str]) -> int:
@@ -62,6 +71,8 @@ def _explain(error: BaseException) -> int:
         note("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return INTERRUPTED
+    if isinstance(error, OutputClosed) and isinstance(error.__cause__, BrokenPipeError):
+        return OUTPUT_CLOSED
     sentence, code = _sentence(error)
     note(f"nanokimi: {sentence}")
     return code
@@ -70,6 +81,8 @@ def _explain(error: BaseException) -> int:
 def _sentence(error: BaseException) -> tuple[str, int]:
     if isinstance(error, NanoKimiError):
         return str(error), error.exit_code
+    if isinstance(error, OutputClosed):
+        return f"standard output can't be written to: {error}; send it elsewhere", OUTPUT_CLOSED
     if isinstance(error, AgentError):
         return f"{error}; {error.remedy}" if error.remedy else str(error), FAILED
     if isinstance(error, LoginNeeded):
@@ -100,12 +113,17 @@ def _forgive_encodings() -> None:
     for stream in (sys.stdin, sys.stdout):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(errors="replace")
+            with suppress(OSError):  # it writes out first what the stream still holds
+                reconfigure(errors="replace")
 
 
-def _give_up_output() -> None:
-    """Keep Python's own flush at exit from complaining about a pipe that nobody reads."""
-    with suppress(OSError, AttributeError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def _give_up_unwritten(stream: TextIO | None) -> None:
+    """Keep Python's own flush at exit from complaining about a stream that takes no more."""
+    try:
+        flush(stream)
+    except OutputClosed:
+        with suppress(OSError, AttributeError, ValueError):
+            assert stream is not None  # noqa: S101  # for the type checker: it has just been flushed
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

@@ -9,6 +9,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from nanokimi_core.cli.output import say
+
 Config = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="The toml, in place of the one that is found by itself."),
@@ -40,7 +42,7 @@ def new_group(text: str, *examples: str, cls: Any = None) -> typer.Typer:
     @app.callback()
     def group(ctx: typer.Context) -> None:
         if ctx.invoked_subcommand is None:
-            typer.echo(ctx.get_help())
+            say(ctx.get_help())
 
     return app
 

@@ -17,15 +17,17 @@ _COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red"}
 
 
 class OutputClosed(Exception):
-    """Nobody reads standard output any more, as in ``nanokimi plugins | head -1``."""
+    """Standard output takes no more: nobody reads it, as in ``nanokimi plugins | head -1``, or it is closed or full."""
 
 
 def say(text: str = "") -> None:
     """Print a line, or several, on standard output.
 
     Raises:
-        OutputClosed: It is closed.
+        OutputClosed: It is closed or full.
     """
+    if sys.stdout is None:
+        raise OutputClosed("it is closed")
     _write(sys.stdout, plain(redact(text)) + "\n")
 
 
@@ -90,11 +92,20 @@ def _rich_table(columns: Row, rows: Sequence[Row], colours: Mapping[str, str]) -
     Console(width=shutil.get_terminal_size().columns).print(table)
 
 
+def flush(stream: TextIO | None) -> None:
+    """Write out what a stream still holds.
+
+    Raises:
+        OutputClosed: It takes no more.
+    """
+    _write(stream, "")
+
+
 def _write(stream: TextIO | None, text: str) -> None:
     if stream is None:
         return
     try:
         stream.write(text)
         stream.flush()
-    except BrokenPipeError as error:
-        raise OutputClosed from error
+    except (OSError, ValueError) as error:
+        raise OutputClosed(getattr(error, "strerror", None) or "it is closed") from error
