@@ -87,6 +87,16 @@ def test_a_wrong_table_fails_with_the_table_and_the_key(site: Site) -> None:
     assert 'unknown key "says"; did you mean "say"?' in checks["transport desk"]["cause"]
 
 
+def test_a_wrong_table_that_the_toml_does_not_use_is_a_warning(site: Site) -> None:
+    site.ours("desk")
+    site.toml('[plugins.desk]\nout = "out"\n[plugins.spare]\nuse = "desk"\nsays = ["x"]\n')
+    code, checks = checked(site)
+    assert code == 0
+    assert checks["table spare"]["outcome"] == "warning"
+    assert '[plugins.spare] unknown key "says"; did you mean "say"?' in checks["table spare"]["cause"]
+    assert "table desk" not in checks
+
+
 def test_the_room_for_agents_is_said_and_a_cap_above_it_is_a_warning(site: Site) -> None:
     site.ours("lab")
     site.toml('backend = "lab"\n')

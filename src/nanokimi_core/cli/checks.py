@@ -17,7 +17,7 @@ from nanokimi_core.config import Settings
 from nanokimi_core.contracts.plugin import Check
 from nanokimi_core.errors import ConfigError
 from nanokimi_core.folder import DataFolder
-from nanokimi_core.plugins import Kind
+from nanokimi_core.plugins import Kind, installed
 
 _LITTLE = 1_000_000_000
 _TOO_LITTLE = 100_000_000
@@ -52,6 +52,19 @@ def other_plugins(settings: Settings, timeout: float) -> list[Check]:
         else:
             checks.append(Check(name, "ok", "can be loaded; nothing in the toml uses it"))
     return checks
+
+
+async def unused_tables(setup: Setup, seconds: float) -> list[Check]:
+    """Check, in a child process each, the tables of installed plugins' instances that the toml doesn't use."""
+    settings, known = setup.settings, {plugin.name for plugin in installed()}
+    used = {name for _, name in _instances(settings)}
+    names = [name for name in settings.plugins if name not in used and settings.use(name) in known]
+    answers = await ask_all([("table", name, str(setup.location.toml)) for name in names], seconds=seconds)
+    errors = [(name, answer["error"]) for name, answer in zip(names, answers, strict=True) if "error" in answer]
+    return [
+        Check(f"table {name}", "warning", f"{error['cause']} (nothing in the toml uses it)", error["remedy"])
+        for name, error in errors
+    ]
 
 
 def _instances(settings: Settings) -> Iterator[tuple[Kind, str]]:

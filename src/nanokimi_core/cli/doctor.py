@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import typer
 
-from nanokimi_core.cli.checks import core_checks, instance_checks, other_plugins
+from nanokimi_core.cli.checks import core_checks, instance_checks, other_plugins, unused_tables
 from nanokimi_core.cli.children import TIMEOUT
 from nanokimi_core.cli.guard import FAILED
 from nanokimi_core.cli.opening import Setup
@@ -56,6 +56,7 @@ def _checks(config: Path | None, timeout: float) -> list[Check]:
     checks += core_checks(setup)
     if all(check.outcome != "failed" for check in checks):  # without a data folder no instance can be made
         checks += anyio.run(instance_checks, setup, timeout)
+    checks += anyio.run(unused_tables, setup, timeout)
     return checks + other_plugins(settings, timeout)
 
 

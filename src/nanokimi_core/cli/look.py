@@ -3,6 +3,7 @@
 It prints one line of JSON. Whatever the plugin does at import (prints, hangs, ends the process, crashes), it does here.
 
     plugin NAME               import it and name what it provides
+    table NAME TOML           check the table of an instance that the toml doesn't use
     instance KIND NAME TOML   make an instance as the toml says, ask its checks and how many agents have room
 """
 
@@ -36,8 +37,10 @@ def main() -> None:
 def _answer(arguments: list[str]) -> dict[str, Any]:
     if arguments[0] == "plugin":
         return _plugin(arguments[1])
-    from nanokimi_core.cli.look_instance import look_at_instance
+    from nanokimi_core.cli.look_instance import look_at_instance, look_at_table
 
+    if arguments[0] == "table":
+        return look_at_table(*arguments[1:])
     return look_at_instance(*arguments[1:])
 
 
