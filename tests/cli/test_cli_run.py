@@ -4,6 +4,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from testbed.site import Site
 
 SECONDS = 20
@@ -168,3 +170,9 @@ def test_a_data_folder_that_cannot_be_made_is_said_with_the_remedy(site: Site) -
     assert done.returncode == 2
     assert done.stderr.startswith(f"nanokimi: the data folder {site.home}/file/data can't be used: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_test_that_fails_leaves_no_process_behind(site: Site) -> None:
+    with pytest.raises(AssertionError, match="it fails"), site.start("chat", stdin=subprocess.PIPE) as process:
+        raise AssertionError("it fails")
+    assert process.returncode == -signal.SIGKILL

@@ -8,6 +8,7 @@ import select
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from typing import IO, Any
 
 TESTS = Path(__file__).parent.parent
 SECONDS = 20
+LONGEST = 120
 THIRD_PARTY = "testbed.third_party"
 
 
@@ -165,9 +167,12 @@ class Site:
             process.wait(SECONDS)
             os.close(ours)
 
-    def start(self, *arguments: str, stdin: int | IO[Any] | None = subprocess.DEVNULL) -> subprocess.Popen[str]:
-        """Start ``nanokimi`` and go on."""
-        return subprocess.Popen(
+    @contextmanager
+    def start(
+        self, *arguments: str, stdin: int | IO[Any] | None = subprocess.DEVNULL
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Start ``nanokimi`` and go on; it lives no longer than the block, and never longer than ``LONGEST``."""
+        process = subprocess.Popen(
             command(arguments),
             stdin=stdin,
             stdout=subprocess.PIPE,
@@ -176,6 +181,14 @@ class Site:
             cwd=self.home,
             env=self.environ(),
         )
+        with process:
+            guard = threading.Timer(LONGEST, process.kill)  # a test that reads its output would wait for ever
+            guard.start()
+            try:
+                yield process
+            finally:
+                guard.cancel()
+                process.kill()
 
 
 def command(arguments: Sequence[str]) -> list[str]:
