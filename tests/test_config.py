@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from nanokimi_core import ConfigError
+from nanokimi_core import ConfigError, TomlPath
 from nanokimi_core.builtin.console import ConsoleConfig
 from nanokimi_core.config import Location, Settings, load, locate, validate_table
 from nanokimi_core.contracts.plugin import NoConfig
@@ -74,6 +74,7 @@ def test_durations_are_written_for_people(tmp_path: Path) -> None:
         ("transports = []", "name at least one transport"),
         ('transports = ["a", "a"]', "names a transport twice"),
         ('backend = "../x"', "is not a plugin's name"),
+        ("[limits]\nmax_turns = true", '[limits] "max_turns": Input should be a valid integer'),
         ('assistant = " - "', '"assistant": needs at least one letter or digit'),
         ("assistant = \n", "is not valid TOML"),
         ("[limits]\nmax_warm = 0", '[limits] "max_warm": write "auto" or a number of agents, 1 or more'),
@@ -247,3 +248,13 @@ def test_a_working_folder_that_was_deleted_is_an_error(tmp_path: Path, monkeypat
     gone.rmdir()
     with pytest.raises(ConfigError, match="the working folder doesn't exist any more"):
         locate(None, {})
+
+
+def test_a_path_beside_the_toml_starts_there_and_an_unknown_home_is_named(tmp_path: Path) -> None:
+    class Table(BaseModel):
+        path: TomlPath
+
+    location = Location(tmp_path / "nanokimi.toml", tmp_path / "data")
+    assert validate_table(Table, {"path": "keys/a"}, "line", location).path == tmp_path / "keys" / "a"
+    with pytest.raises(ConfigError, match=r"\[plugins.line\] \"path\": begins with the home of a user"):
+        validate_table(Table, {"path": "~nosuchuser/a"}, "line", location)

@@ -55,7 +55,10 @@ def _in_private_network(host: str) -> bool:
 
 def _beside_the_toml(value: Path, info: ValidationInfo) -> Path:
     base = (info.context or {}).get("base")
-    path = value.expanduser()
+    try:
+        path = value.expanduser()
+    except RuntimeError:
+        raise refuse("begins with the home of a user that this machine doesn't know") from None
     return base / path if base is not None else path.absolute()
 
 

@@ -94,8 +94,8 @@ class Limits(Table):
     max_warm: Annotated[int | Literal["auto"], BeforeValidator(_agents)] = Field(
         default="auto", description='Agents that may be up at once; "auto" asks the backend what the machine can hold.'
     )
-    max_turns: int = Field(default=8, ge=1, description="Turns that may run at once, all chats together.")
-    max_waiting: int = Field(default=100, ge=1, description="Messages that may wait in one chat.")
+    max_turns: int = Field(default=8, ge=1, strict=True, description="Turns that may run at once, all chats together.")
+    max_waiting: int = Field(default=100, ge=1, strict=True, description="Messages that may wait in one chat.")
     turn_silence: Duration = Field(
         default=timedelta(minutes=5), description="How long an agent may say nothing in a turn."
     )
