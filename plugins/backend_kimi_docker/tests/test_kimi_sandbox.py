@@ -241,3 +241,17 @@ async def test_a_failing_turn_says_when_its_agent_is_gone_for_good(bench: Bench,
         error = await failure(session, "end yourself")
     assert error.kind is Failure.CRASHED
     assert "nanokimi debug logs" in error.remedy
+
+
+async def test_a_data_folder_that_cant_be_written_is_named(bench: Bench, engine: Any) -> None:
+    async with bench.backend() as backend:
+        [own] = (bench.root / "plugin" / "running").iterdir()
+        for name in ("sandboxes", "trials"):
+            (own / name).write_text("in the way")
+        with pytest.raises(AgentError, match="the data folder can't be written") as caught:
+            async with backend.session(bench.chat()):
+                pass
+        assert caught.value.kind is Failure.ENGINE
+        with pytest.raises(AgentError, match="the data folder can't be written"):
+            await backend.agent_config(bench.chat())
+    assert bench.containers(engine) == []
