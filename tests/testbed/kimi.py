@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from logging import LoggerAdapter
 from pathlib import Path
 from typing import Any
 
@@ -39,25 +36,18 @@ from nanokimi_core import (
     write_private,
 )
 from testbed.cloud import Cloud
+from testbed.context import PluginContext
 
 KEY = "sk-kimi-CANARY-of-the-key-0123456789"
 INSTRUCTIONS = "Your name is Kai. GLOBAL-KIMI-MD says so. CHAT-KIMI-MD says so too."
 SECONDS = 60
 
 
-@dataclass
-class BenchContext:
-    """A ``Context``."""
+class BenchContext(PluginContext):
+    """A ``Context`` of the backend."""
 
-    folder: Path
-    name: str = "kimi_docker"
-    assistant: str = "Kai"
-    installation: str = "bench"
-    log: LoggerAdapter[Any] = field(default_factory=lambda: LoggerAdapter(logging.getLogger("bench"), {}))
-    told: list[str] = field(default_factory=list)
-
-    async def tell_owner(self, key: str, text: str) -> None:
-        self.told.append(text)
+    def __init__(self, folder: Path, name: str = "kimi_docker", installation: str = "bench") -> None:
+        super().__init__(folder, name, installation=installation)
 
 
 class Account:

@@ -1,33 +1,16 @@
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import nanokimi_core
-from nanokimi_core import private_folder
-
-
-@dataclass
-class Context:
-    name: str
-    folder: Path
-    assistant: str = "Kai"
-    installation: str = "test-installation"
-    log: logging.LoggerAdapter[Any] = field(
-        default_factory=lambda: logging.LoggerAdapter(logging.getLogger("test.apikey"), {})
-    )
-
-    async def tell_owner(self, key: str, text: str) -> None:
-        raise AssertionError((key, text))
+from nanokimi_core import Context, private_folder
+from testbed.context import PluginContext
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> nanokimi_core.Context:
-    return Context("apikey", private_folder(tmp_path / "data" / "apikey"))
+def context(tmp_path: Path) -> Context:
+    return PluginContext(private_folder(tmp_path / "data" / "apikey"), "apikey")
 
 
 @pytest.fixture(autouse=True)

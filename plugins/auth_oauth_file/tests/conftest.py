@@ -1,38 +1,21 @@
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import nanokimi_core
-from nanokimi_core import private_folder
-
-
-@dataclass
-class Context:
-    name: str
-    folder: Path
-    assistant: str = "Kai"
-    installation: str = "test-installation"
-    log: logging.LoggerAdapter[Any] = field(
-        default_factory=lambda: logging.LoggerAdapter(logging.getLogger("test.oauth_file"), {})
-    )
-
-    async def tell_owner(self, key: str, text: str) -> None:
-        raise AssertionError((key, text))
+from nanokimi_core import Context, private_folder
+from testbed.context import PluginContext
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> nanokimi_core.Context:
-    return Context("oauth_file", private_folder(tmp_path / "data" / "oauth_file"))
+def context(tmp_path: Path) -> Context:
+    return PluginContext(private_folder(tmp_path / "data" / "oauth_file"), "oauth_file")
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ class Router:
         taken = take_in(message, seat.chat.folder / "workspace")
         turn = Turn(id=uuid.uuid4().hex, messages=(taken,))
         network = self._delivery.transport(transport)
-        async with Showing(network, message, key=f"{turn.id}.0", log=self._log) as showing:
+        async with Showing(network, message, name=transport, key=f"{turn.id}.0", log=self._log) as showing:
             answer = await self._turns.run(seat, turn, showing.grown)
         await self._say(transport, message, answer or catalogue.STOPPED, key=turn.id)
 

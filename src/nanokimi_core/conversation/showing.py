@@ -20,14 +20,16 @@ class Showing:
 
     Args:
         transport: Where the chat is.
+        name: The transport's instance.
         message: What is being answered.
         key: Of the first part of the coming answer.
         log: For what failed.
     """
 
-    def __init__(self, transport: object, message: Inbound, *, key: str, log: Logger) -> None:
+    def __init__(self, transport: object, message: Inbound, *, name: str, key: str, log: Logger) -> None:
         self._transport = transport
         self._message = message
+        self._name = name
         self._key = key
         self._log = log
         self._text = ""
@@ -67,7 +69,7 @@ class Showing:
         try:
             await transport.typing(self._message.chat, on)
         except Exception:  # noqa: BLE001  # a plugin boundary
-            self._log.warning("typing could not be shown in %s", self._message.chat, exc_info=True)
+            self._log.warning("%s could not show typing in %s", self._name, self._message.chat, exc_info=True)
             return False
         return True
 
@@ -79,6 +81,6 @@ class Showing:
             try:
                 await transport.draft(draft)
             except Exception:  # noqa: BLE001  # a plugin boundary
-                self._log.warning("a draft could not be shown in %s", self._message.chat, exc_info=True)
+                self._log.warning("%s could not show a draft in %s", self._name, self._message.chat, exc_info=True)
                 return
             await anyio.sleep(traits_of(transport).draft_interval)
