@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from nanokimi_core import AgentError, AgentEvent, ConfigError, Failure, Text, Thought, Turn, logs
+from nanokimi_core import AgentError, AgentEvent, ConfigError, Failure, Grant, Need, Text, Thought, Turn, logs
 from nanokimi_core.conversation import catalogue
 from nanokimi_core.plugins import blame
-from testbed.fakes import ScriptedBackend, ScriptedSession, bench, failing, mute, plugin, slow
+from testbed.fakes import ScriptedAuth, ScriptedBackend, ScriptedSession, bench, failing, mute, plugin, slow
 
 pytestmark = pytest.mark.anyio
 
@@ -181,3 +181,18 @@ def test_no_log_line_can_command_a_terminal() -> None:
     record = logging.LogRecord("x", logging.WARNING, "", 0, "a\x1b]0;title\x07\x9b31m\rb", None, None)
     for formatter in (logs.RedactingFormatter("%(message)s"), logs.ShortFormatter()):
         assert not set(formatter.format(record)) & set("\x1b\x07\x9b\r")
+
+
+@pytest.mark.parametrize("fault", [KeyError("x"), SystemExit(3)])
+async def test_an_accounts_fault_is_its_own_and_not_the_backends(
+    tmp_path: Path, fault: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(ScriptedAuth):
+        async def grant(self, need: Need) -> Grant:
+            raise fault
+
+    async with bench(tmp_path, brain=ScriptedBackend(needs_grant=True), purse=Broken()).running() as given:
+        await given.net.say("hello")
+        assert await given.net.until_sent(1) == [catalogue.FAULT]
+    assert f'the account "purse" has a fault: {type(fault).__name__}' in caplog.text
+    assert "backend brain has a fault" not in caplog.text

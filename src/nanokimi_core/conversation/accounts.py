@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nanokimi_core.contracts.auth import Auth, AuthStatus, Grant, Need
-from nanokimi_core.errors import LoginNeeded
+from nanokimi_core.errors import LoginNeeded, PluginError
 
 
 class Account:
@@ -22,7 +22,7 @@ class Account:
         self._chain = tuple(chain)
         self._keep_secret = keep_secret
         self._need: Need | None = None
-        self._source: Auth | None = None
+        self._source: tuple[str, Auth] | None = None
         self.fingerprint: str | None = None
 
     async def grant(self, need: Need) -> Grant:
@@ -30,6 +30,7 @@ class Account:
 
         Raises:
             LoginNeeded: None has; the text has the remedy of each.
+            PluginError: An auth plugin has a fault; it is named, so that the backend isn't blamed.
         """
         self._need = need
         reasons = []
@@ -39,9 +40,11 @@ class Account:
             except LoginNeeded as error:
                 reasons.append(f"{name}: {error}")
                 continue
+            except (Exception, SystemExit) as error:
+                raise _fault(name, error) from error
             if grant.api_key is not None:
                 self._keep_secret(grant.api_key.get_secret_value())
-            self._source, self.fingerprint = auth, f"{name}:{grant.fingerprint}"
+            self._source, self.fingerprint = (name, auth), f"{name}:{grant.fingerprint}"
             return grant
         raise LoginNeeded("; ".join(reasons) or 'no account is chosen; set auth = "apikey" in nanokimi.toml')
 
@@ -57,9 +60,18 @@ class Account:
         return self.fingerprint != fingerprint
 
     async def rejected(self, grant: Grant, why: str) -> None:
-        """Tell the account that gave the last grant that its server refused it."""
-        if self._source is not None:
-            await self._source.rejected(grant, why)
+        """Tell the account that gave the last grant that its server refused it.
+
+        Raises:
+            PluginError: The auth plugin has a fault.
+        """
+        if self._source is None:
+            return
+        name, auth = self._source
+        try:
+            await auth.rejected(grant, why)
+        except (Exception, SystemExit) as error:
+            raise _fault(name, error) from error
 
     async def status(self) -> AuthStatus:
         """Say how the account stands that would serve now: the first that is usable, else the first."""
@@ -67,3 +79,8 @@ class Account:
         usable = (status for status in states if status.state in ("ok", "expiring"))
         first = states[0] if states else AuthStatus("login_needed", remedy='set auth = "apikey" in nanokimi.toml')
         return next(usable, first)
+
+
+def _fault(name: str, error: BaseException) -> PluginError:
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    return PluginError(f'the account "{name}" has a fault: {said}', remedy="mend or update its plugin, or change auth")

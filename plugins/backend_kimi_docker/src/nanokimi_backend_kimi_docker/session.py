@@ -153,5 +153,5 @@ class ChatSession:
     async def _tell_account(self, place: Place, error: AgentError) -> None:
         try:
             await self._chat.auth.rejected(place.grant, str(error))
-        except Exception as fault:  # an auth plugin's own fault must not hide why the turn failed
+        except Exception as fault:  # the core's error names the account; it must not hide why the turn failed
             self._workshop.context.log.exception("the account of %s failed to hear: %s", self._chat.id, fault)
