@@ -35,7 +35,8 @@ def load(location: Location, environ: Mapping[str, str] | None = None) -> Settin
             raise ConfigError(f"ASSISTANT_NAME is longer than {LONGEST_NAME} characters", remedy="shorten it")
         values["assistant"] = name
     where = location.toml.name if location.toml else FILE_NAME
-    return _validate(Settings, values, where, "", {})
+    base = location.toml.parent if location.toml else location.data
+    return _validate(Settings, values, where, "", {"base": base})
 
 
 def validate_table(model: type[Model], table: dict[str, Any], instance: str, location: Location) -> Model:

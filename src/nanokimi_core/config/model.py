@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import timedelta
-from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from nanokimi_core.config.rules import WILD, ChatRules, RuleBook
+from nanokimi_core.settings import TomlPath
+
 LONGEST_NAME = 60
 WRONG_USE = "wrong_use"
 
 Trigger = Literal["always", "mention", "never"]
+Language = Literal["en", "es"]
+Arriving = Literal["wait", "cancel"]
 
-_DURATION = re.compile(r"(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
-_WILD = re.compile(r"[*?]")
+_DURATION = re.compile(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 
 def parse_duration(value: Any) -> Any:
-    """Read ``"90s"``, ``"2m"``, ``"1h30m"`` or a number of seconds."""
+    """Read ``"90s"``, ``"2m"``, ``"1h30m"``, ``"30d"`` or a number of seconds."""
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())) and any(match.groups()):
-        hours, minutes, seconds = (float(number or 0) for number in match.groups())
-        return _seconds(hours * 3600 + minutes * 60 + seconds)
+        days, hours, minutes, seconds = (float(number or 0) for number in match.groups())
+        return _seconds(days * 86400 + hours * 3600 + minutes * 60 + seconds)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _seconds(value)
     if isinstance(value, timedelta):
@@ -103,6 +106,45 @@ class Limits(Table):
     stop_timeout: Duration = Field(
         default=timedelta(seconds=30), description="How long a stop waits for running turns."
     )
+    hang_limit: Duration = Field(
+        default=timedelta(minutes=1), description="How long a plugin may block everything before the process gives up."
+    )
+    max_waiting_all: int = Field(default=10_000, ge=1, strict=True, description="Messages that may wait, all chats.")
+    max_batch: int = Field(default=20, ge=1, le=500, strict=True, description="Waiting messages that become one turn.")
+    max_attempts: int = Field(
+        default=3, ge=1, le=100, strict=True, description="Times that a message is tried before it is a dead letter."
+    )
+    turns_per_day: int | None = Field(default=None, ge=1, strict=True, description="Turns a chat may have in a day.")
+    send_timeout: Duration = Field(default=timedelta(seconds=30), description="How long sending one message may take.")
+    send_attempts: int = Field(
+        default=12,
+        ge=1,
+        le=1000,
+        strict=True,
+        description="Sends of unknown outcome before an answer is given up.",
+    )
+    send_time: Duration = Field(
+        default=timedelta(days=1), description="How long an answer that was certainly not sent is tried again."
+    )
+    retention: Duration = Field(default=timedelta(days=30), description="How long what is done is remembered.")
+
+
+class SendersFile(Table):
+    """A list of senders in a file: one a line, ``#`` starts a comment."""
+
+    file: TomlPath = Field(description="The file; a relative path starts from the toml's folder.")
+
+
+def _senders_or_none(value: Any) -> Any:
+    if value is None or isinstance(value, SendersFile):
+        return value
+    if isinstance(value, dict):
+        return SendersFile.model_validate(value)
+    if not isinstance(value, (list, tuple)):
+        raise ValueError('write a list of senders, or { file = "…" }')
+    if any(not isinstance(name, str) or not name.strip() for name in value):
+        raise ValueError("has an entry that names nobody")
+    return tuple(value)
 
 
 class ChatTable(Table):
@@ -118,6 +160,23 @@ class ChatTable(Table):
         min_length=1,
         description="Chats with the same sandbox share a container, its files and their KIMI.md.",
     )
+    senders: Annotated[tuple[str, ...] | SendersFile | None, BeforeValidator(_senders_or_none)] = Field(
+        default=None, description='Who may speak, as a list of names or patterns, or { file = "…" }; without it, all.'
+    )
+    context: int | None = Field(
+        default=None,
+        ge=0,
+        le=200,
+        strict=True,
+        description="Messages said before the trigger that go along with it; 20 unless told.",
+    )
+    arriving: Arriving | None = Field(
+        default=None, description='A message during a turn: "wait" for its end, or "cancel" the turn.'
+    )
+    language: Language | None = Field(default=None, description="What the assistant itself says here is in: en or es.")
+    turns_per_day: int | None = Field(
+        default=None, ge=1, strict=True, description="Another number of turns in a day than the one in [limits]."
+    )
 
 
 class Settings(Table):
@@ -130,6 +189,8 @@ class Settings(Table):
     backend: PluginName = Field(default="echo", description="Where the assistant thinks.")
     auth: AuthChain = Field(default=(), description="The account that pays; a list is tried in order.")
     owner: str | None = Field(default=None, description='The owner\'s chat, as "transport:chat".')
+    language: Language = Field(default="en", description="What the assistant itself says is in: en or es.")
+    logs: Literal["text", "json"] = Field(default="text", description="How log lines are written: text or json.")
     limits: Limits = Field(default=Limits(), description="What it may take of the machine and of people's patience.")
     plugins: dict[PluginName, PluginTable] = Field(default={}, description="One table for each plugin.")
     chats: dict[str, ChatTable] = Field(default={}, description="One table for each chat or pattern.")
@@ -183,66 +244,22 @@ class Settings(Table):
         return _unique([*self.auth, *(name for chat in self.chats.values() for name in chat.auth or ())])
 
     def rules(self, chats: Iterable[str]) -> ChatRules:
-        """Work out the rules of a chat from its id and its aliases, each ``transport:chat``.
+        """Work out the rules of a chat from its id and its aliases, each ``transport:chat``."""
+        return self._book.rules(tuple(chats))
 
-        For each key: the exact chat, else the pattern with the longest literal prefix, else the top level.
-        """
-        ids = tuple(chats)
-        console = any(chat.startswith("console:") for chat in ids)
-        matching = sorted(
-            ((_specificity(name), table) for name, table in self.chats.items() if any(_matches(name, i) for i in ids)),
-            key=lambda pair: pair[0],
-            reverse=True,
-        )
-        tables = [table for _, table in matching]
-        return ChatRules(
-            known=bool(tables) or console,
-            trigger="always" if console else _first(table.trigger for table in tables),
-            backend=_first(table.backend for table in tables) or self.backend,
-            auth=_first_chain(table.auth for table in tables) or self.auth,
-            sandbox=_first(table.sandbox for table in tables),
-        )
+    @cached_property
+    def _book(self) -> RuleBook:
+        return RuleBook(self)
 
-
-@dataclass(frozen=True)
-class ChatRules:
-    """What holds for one chat.
-
-    Attributes:
-        known: Some table names it, or it is the console; others are refused.
-        trigger: ``None`` where no table says: direct chats ``always``, groups ``mention``.
-        backend: The backend's instance.
-        auth: The chain of auth instances.
-        sandbox: ``None``: the chat is its own.
-    """
-
-    known: bool
-    trigger: Trigger | None
-    backend: str
-    auth: tuple[str, ...]
-    sandbox: str | None
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Say which lists of senders can't be read: in those chats nobody may speak until they can."""
+        return self._book.problems
 
 
 def _is_chat(name: str) -> bool:
     transport, colon, chat = name.partition(":")
-    return bool(transport and colon and chat) and not _WILD.search(transport)
-
-
-def _matches(name: str, chat: str) -> bool:
-    return name == chat or (bool(_WILD.search(name)) and fnmatchcase(chat, name.replace("[", "[[]")))
-
-
-def _specificity(name: str) -> tuple[bool, int]:
-    wild = _WILD.search(name)
-    return (wild is None, wild.start() if wild else len(name))
-
-
-def _first(values: Iterable[Any]) -> Any:
-    return next((value for value in values if value is not None), None)
-
-
-def _first_chain(values: Iterable[tuple[str, ...] | None]) -> tuple[str, ...]:
-    return next((value for value in values if value is not None), ())
+    return bool(transport and colon and chat) and not WILD.search(transport)
 
 
 def _unique(names: Iterable[str]) -> tuple[str, ...]:
