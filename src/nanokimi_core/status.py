@@ -1,0 +1,101 @@
+"""How the assistant stands, as values: for ``nanokimi status``, and for ``/status`` in a chat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class InstanceStatus:
+    """How a plugin instance stands.
+
+    Attributes:
+        name: In the toml.
+        kind: ``transport``, ``backend`` or ``auth``.
+        state: ``starting``, ``running``, ``waiting`` (to be started again), ``ended`` or ``failed``.
+        since: When it came into that state, in seconds since 1970.
+        last_error: The last thing that went wrong; empty where nothing did.
+        restarts: How often it was started again.
+        connected: Of a transport: whether its network is connected.
+    """
+
+    name: str
+    kind: str
+    state: str
+    since: float
+    last_error: str = ""
+    restarts: int = 0
+    connected: bool | None = None
+
+
+@dataclass(frozen=True)
+class AccountStatus:
+    """How an account stands; as ``AuthStatus``, with the instance's name."""
+
+    name: str
+    state: str
+    who: str = ""
+    until: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class HeldLane:
+    """A chat whose messages wait for a cause outside of them to pass.
+
+    Attributes:
+        chat: ``transport:chat``.
+        cause: What it waits for.
+        seconds: Until it is tried again.
+    """
+
+    chat: str
+    cause: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the assistant stands.
+
+    Attributes:
+        running: Whether a process runs; else this is what its data folder says.
+        assistant: What it is called.
+        version: Of NanoKimi.
+        process: The process's id.
+        since: When it was started, in seconds since 1970.
+        owner: The owner's chat, ``transport:chat``; empty where there is none yet.
+        instances: The plugins.
+        accounts: The accounts.
+        chats: Chats that are known.
+        warm: Agents that are up.
+        turns: Turns that run now.
+        waiting: Messages that wait in lanes.
+        held: Lanes that are held; at most 100 of them.
+        owed: Messages in the outbox.
+        counters: As ``Store.counters`` gives them.
+        problems: What the owner should mend, as sentences.
+    """
+
+    running: bool
+    assistant: str
+    version: str
+    process: int | None = None
+    since: float | None = None
+    owner: str = ""
+    instances: tuple[InstanceStatus, ...] = ()
+    accounts: tuple[AccountStatus, ...] = ()
+    chats: int = 0
+    warm: int = 0
+    turns: int = 0
+    waiting: int = 0
+    held: tuple[HeldLane, ...] = ()
+    owed: int = 0
+    counters: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Give it as what ``json`` can write."""
+        return asdict(self)
