@@ -41,7 +41,15 @@ if TYPE_CHECKING:
         Usage,
     )
     from nanokimi_core.contracts.plugin import Check, Context, HasBackgroundWork, Invocation, NoConfig, Progress
-    from nanokimi_core.contracts.transport import EditsDrafts, HasTraits, Inbox, ShowsTyping, Traits, Transport
+    from nanokimi_core.contracts.transport import (
+        EditsDrafts,
+        HasTraits,
+        Inbox,
+        ListsMembers,
+        ShowsTyping,
+        Traits,
+        Transport,
+    )
     from nanokimi_core.conversation.prompt import prompt_text
     from nanokimi_core.errors import (
         AgentError,
@@ -51,6 +59,7 @@ if TYPE_CHECKING:
         FolderInUse,
         LoginNeeded,
         NanoKimiError,
+        NotAccepted,
         NotSent,
         PluginError,
         Undeliverable,
@@ -94,6 +103,7 @@ __all__ = [
     "Inbox",
     "Inspectable",
     "Invocation",
+    "ListsMembers",
     "LoginNeeded",
     "LogsIn",
     "ModelId",
@@ -101,6 +111,7 @@ __all__ = [
     "NanoKimiError",
     "Need",
     "NoConfig",
+    "NotAccepted",
     "NotSent",
     "Outbound",
     "PluginError",
@@ -174,6 +185,7 @@ _HOMES = {
         "EditsDrafts",
         "HasTraits",
         "Inbox",
+        "ListsMembers",
         "ShowsTyping",
         "Traits",
         "Transport",
@@ -187,6 +199,7 @@ _HOMES = {
         "FolderInUse",
         "LoginNeeded",
         "NanoKimiError",
+        "NotAccepted",
         "NotSent",
         "PluginError",
         "Undeliverable",

@@ -4,7 +4,8 @@
     ├── ConfigError               nanokimi.toml, the environment, a file that they name
     ├── PluginError               a plugin that is missing, broken, or gives something else than it should
     ├── FolderInUse               another process holds the data folder
-    └── CommandError              a command can't do what was asked
+    ├── CommandError              a command can't do what was asked
+    └── NotAccepted               a message could not be kept
     NotSent                       raised by ``Transport.send``: certainly not sent, try again
     Undeliverable                 raised by ``Transport.send``: will never be accepted
     AgentError                    raised by a backend: a turn failed, with a ``Failure`` that says why
@@ -59,6 +60,10 @@ class FolderInUse(NanoKimiError):
 
 class CommandError(NanoKimiError):
     """A command can't do what was asked of it."""
+
+
+class NotAccepted(NanoKimiError):
+    """A message could not be kept; its transport must not acknowledge it."""
 
 
 class NotSent(Exception):

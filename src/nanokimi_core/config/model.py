@@ -252,6 +252,11 @@ class Settings(Table):
         return RuleBook(self)
 
     @property
+    def most_context(self) -> int:
+        """Say how many messages of context the most talkative rule allows."""
+        return self._book.most_context
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """Say which lists of senders can't be read: in those chats nobody may speak until they can."""
         return self._book.problems

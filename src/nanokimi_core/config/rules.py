@@ -62,6 +62,7 @@ class RuleBook:
 
     Attributes:
         problems: The lists of senders that can't be read: in those chats nobody may speak.
+        most_context: The largest number of messages of context that any rule allows.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -69,6 +70,7 @@ class RuleBook:
         self._exact = {name: table for name, table in settings.chats.items() if not WILD.search(name)}
         wild = [(name, table) for name, table in settings.chats.items() if WILD.search(name)]
         self._patterns = sorted(wild, key=lambda pair: _literal_prefix(pair[0]), reverse=True)
+        self.most_context = max([CONTEXT, *(table.context or 0 for table in settings.chats.values())])
         self._senders: dict[int, tuple[str, ...]] = {}
         problems = [problem for name, table in settings.chats.items() if (problem := self._read(name, table))]
         self.problems = tuple(problems)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -16,7 +17,14 @@ class Inbox(Protocol):
         ...
 
     async def deliver(self, message: Inbound) -> None:
-        """Hand over a message; returns when the core answers for it, or has refused and counted it."""
+        """Hand over a message; returns when it is on disk, or was refused and counted.
+
+        Acknowledge the message to the network after that, never before.
+
+        Raises:
+            NotAccepted: It could not be kept: the disk is full, or this inbox belongs to a run that is over. Let it
+                out of ``run``; the network will bring the message again.
+        """
         ...
 
     def sent(self, key: str, network_id: str) -> None:
@@ -38,6 +46,8 @@ class Traits:
         per_minute: Sends a minute, all chats together; ``None`` is as fast as it goes.
         concurrent_sends: ``False``: ``send`` is never called twice at once on one instance.
         draft_interval: Seconds between two drafts of one answer, where the transport shows drafts.
+        per_minute_chat: Sends a minute to one chat; ``None`` is as fast as it goes.
+        quotes: In which chats an answer names, in ``reply_to``, the message that it answers.
     """
 
     max_text: int = 4000
@@ -45,6 +55,8 @@ class Traits:
     per_minute: float | None = None
     concurrent_sends: bool = False
     draft_interval: float = 1.0
+    per_minute_chat: float | None = None
+    quotes: Literal["never", "group", "always"] = "group"
 
 
 class Transport(Protocol):
@@ -87,4 +99,13 @@ class EditsDrafts(Protocol):
 
     async def draft(self, message: Outbound) -> None:
         """Show the text so far, under the key of the coming ``send``; best effort."""
+        ...
+
+
+@runtime_checkable
+class ListsMembers(Protocol):
+    """A transport that knows who is in a group; the owner is told when an unknown group writes."""
+
+    async def members(self, chat: str) -> Sequence[str]:
+        """Name the people in a chat."""
         ...

@@ -81,7 +81,7 @@ class Store(Protocol):
             claim: Take more work, of this or of another lane, in the same transaction.
 
         Raises:
-            StoreError: Also where the lease was lost to somebody else.
+            LeaseLost: Somebody else has it now. (Also from ``retry`` and ``bury``.)
         """
         ...
 

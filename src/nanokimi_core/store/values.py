@@ -14,6 +14,10 @@ class StoreError(NanoKimiError):
     """The store can't be read or written at the moment: a full or read-only disk, a damaged file."""
 
 
+class LeaseLost(StoreError):
+    """What was claimed has been claimed by another holder since."""
+
+
 class Role(enum.Enum):
     """What a message is for.
 
