@@ -1,0 +1,131 @@
+"""What the assistant says, in English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from nanokimi_core.conversation.catalogue.keys import Key
+
+ENGLISH: Final[Mapping[Key, str]] = {
+    "help": """I answer what you write here. Commands:
+/new: forget this conversation and start a fresh one
+/stop: stop the answer that is being written
+/status: how I am, and how many messages wait here
+/help: this list""",
+    "fresh": "Done: the next message starts a fresh conversation.",
+    "nothing_to_stop": "There is nothing to stop.",
+    "stopped": "Stopped.",
+    "too_many_waiting": "Too many messages are waiting; I haven't kept this one, so please send it again in a while.",
+    "too_many_today": "I have answered here as often as I may in a day; please write again tomorrow.",
+    "fault": "Something went wrong on my side; my owner has been told.",
+    "undelivered": "I had an answer for you that could not be delivered; my owner has been told.",
+    "status_chat": "{name} {state}. Messages waiting here: {waiting}.",
+    "state_ready": "is ready",
+    "state_working": "is working on an answer",
+    "state_held": "is away for the moment and will answer what waits",
+    "failure_credentials": "I'm away for the moment: my account doesn't let me in. My owner has been told.",
+    "failure_quota": "I'm away for the moment: my account is used up. My owner has been told.",
+    "failure_rate_limit": "I'm asked too much at the moment; please try again {later}.",
+    "failure_engine": "I'm away for the moment: the machine that I work on isn't ready. My owner has been told.",
+    "failure_model": "I'm away for the moment: I'm set up wrongly. My owner has been told.",
+    "failure_crashed": "I stumbled over that one; please try again.",
+    "failure_out_of_memory": "That was more than I can hold in memory; please try something smaller.",
+    "failure_silent": "I got stuck on that one and gave up; please try again.",
+    "failure_too_long": "That took more steps or time than I'm allowed; please try something smaller.",
+    "failure_no_answer": "I couldn't come up with an answer; please try again.",
+    "held_credentials": "I'm away for the moment: my account doesn't let me in. Your message is kept, my owner has "
+    "been told, and I'll answer as soon as I can.",
+    "held_quota": "I'm away for the moment: my account is used up. Your message is kept, my owner has been told, and "
+    "I'll answer as soon as I can.",
+    "held_rate_limit": "I'm asked too much at the moment. Your message is kept, and I'll answer it {later}.",
+    "held_engine": "I'm away for the moment: the machine that I work on isn't ready. Your message is kept, my owner "
+    "has been told, and I'll answer as soon as I can.",
+    "held_model": "I'm away for the moment: I'm set up wrongly. Your message is kept, my owner has been told, and "
+    "I'll answer as soon as I can.",
+    "gave_up": "I tried your message several times without success and gave it up; my owner has been told.",
+    "gave_up_crashed": "I stumbled over your message each time that I tried and gave it up; my owner has been told.",
+    "gave_up_out_of_memory": "Your message takes more memory than I have, so I gave it up; please try something "
+    "smaller.",
+    "gave_up_silent": "I got stuck on your message each time that I tried and gave it up; my owner has been told.",
+    "gave_up_too_long": "Your message takes more steps or time than I'm allowed, so I gave it up; please try "
+    "something smaller.",
+    "gave_up_no_answer": "I couldn't come up with an answer to your message and gave it up; please put it differently.",
+    "later": "in a while",
+    "later_seconds": "in {count} seconds",
+    "later_minutes": "in {count} minutes",
+    "later_hours": "in {count} hours",
+    "later_days": "in {count} days",
+    "kind_direct": "a direct chat",
+    "kind_group": "a group",
+    "kind_self": "a chat with oneself",
+    "people_some": "{people}",
+    "people_more": "{people} and {rest} more",
+    "people_none": "nobody known",
+    "remedy": "; {remedy}",
+    "owner_code": "{name} has no owner yet. To become the owner, send this from your own account in a direct chat "
+    "with {name}, or in your chat with yourself: /owner {code} (it works once, and until {name} is started again)",
+    "owner_code_void": "Five wrong codes for the owner were sent, so the code is void; for a new one, start {name} "
+    "again.",
+    "owner_code_seen": "The code for the owner was sent where others can read it, so it is void; for a new one, start "
+    "{name} again.",
+    "owner_welcome": "You are my owner now. What you should know about me comes here, and I take your orders here: "
+    "send /help for the list.",
+    "help_owner": """Your orders, in this chat only:
+/allow 3: let chat number 3 in
+/deny 3: shut chat number 3 out
+/chats: the chats that I know, with their numbers
+/forget 3: erase chat number 3: its messages, its files and what I remember of it
+/dead: what I have given up; /dead retry m3 tries m3 again, /dead drop m3 ends it
+/status: how everything stands""",
+    "owner_how": "Write it like this: {how}",
+    "owner_error": "That didn't work: {cause}",
+    "owner_more": "… and {rest} more",
+    "owner_unknown_chat": 'A chat that I don\'t know has written to me: number {number}, "{name}" ({kind}, {chat}). '
+    "People: {people}. To let it in: /allow {number}. To shut it out: /deny {number}.",
+    "owner_allowed": 'Chat {number}, "{name}", is let in.',
+    "owner_denied": 'Chat {number}, "{name}", is shut out.',
+    "owner_toml_decides": 'nanokimi.toml lets chat {number}, "{name}", in, and it decides; to change that, change it '
+    "there.",
+    "owner_no_such_chat": 'I know no chat "{chat}"; /chats lists them.',
+    "owner_chats": "Chats that I know: {count}",
+    "owner_chats_line": '{number}: "{name}" ({kind}, {chat}), {state}; waiting: {waiting}',
+    "owner_chats_none": "I know no chats yet.",
+    "chat_allowed": "let in",
+    "chat_denied": "shut out",
+    "chat_by_toml": "let in by nanokimi.toml",
+    "chat_undecided": "not let in",
+    "owner_status": "{name}, NanoKimi {version}. Chats: {chats}; agents up: {warm}; turns running: {turns}; messages "
+    "waiting: {waiting}; to be sent: {owed}; given up: {dead}.",
+    "owner_status_instance": "{name} ({kind}): {state}",
+    "owner_status_error": "{name} ({kind}): {state}; last error: {cause}",
+    "owner_status_account": "account {name}: {state}{remedy}",
+    "owner_status_held": "{chat} waits until this has passed: {cause}; next try {later}",
+    "owner_status_problem": "to mend: {cause}",
+    "instance_starting": "starting",
+    "instance_running": "running",
+    "instance_waiting": "waiting to be started again",
+    "instance_ended": "ended",
+    "instance_failed": "failed",
+    "account_ok": "fine",
+    "account_expiring": "expires soon",
+    "account_login_needed": "needs a login",
+    "account_rejected": "was rejected",
+    "account_out_of_quota": "is used up",
+    "owner_dead": "Given up: {count} (/dead retry m3 tries m3 again, /dead drop m3 ends it)",
+    "owner_dead_line": '{id} in {chat}: "{text}": {cause}; tries: {attempts}',
+    "owner_dead_none": "I have given up nothing.",
+    "owner_revived": "{id} is tried again.",
+    "owner_dropped": "{id} is ended for good.",
+    "owner_no_such_letter": 'I have given up nothing with the id "{id}"; /dead lists what I have.',
+    "owner_forgot": 'Chat {number}, "{name}", is erased; messages: {count}.',
+    "owner_turn_failed": "A turn failed in {chat}: {cause}{remedy}",
+    "owner_held": "In {chat} messages are kept unanswered until this has passed: {cause}{remedy}",
+    "owner_held_over": "It has passed, and messages in {chat} are answered again.",
+    "owner_gave_up": "A message in {chat} was given up: {cause}; to try it again: /dead retry {id}",
+    "owner_undelivered": "An answer for {chat} could not be delivered: {cause}; to try it again: /dead retry {id}",
+    "owner_plugin_fault": "The plugin {plugin} has a fault: {cause}",
+    "owner_plugin_says": "{plugin}: {text}",
+    "owner_store": "I can't write to my disk and take no messages until I can: {cause}{remedy}",
+    "owner_senders": "Nobody may speak where a list of senders can't be read: {cause}",
+}

@@ -1,0 +1,105 @@
+"""Sentences that are chosen by a value: a failure, a wait, a chat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from nanokimi_core.conversation.catalogue.keys import Key
+from nanokimi_core.conversation.catalogue.phrases import Phrase, phrase
+from nanokimi_core.conversation.catalogue.values import LONGEST_NAME, tidy
+from nanokimi_core.errors import Failure
+
+if TYPE_CHECKING:
+    from nanokimi_core.config.model import Language
+    from nanokimi_core.messages import ChatKind
+    from nanokimi_core.store.values import ChatRecord
+
+_MOST_PEOPLE = 5
+
+_FAILED: Final[dict[Failure, Key]] = {
+    Failure.CREDENTIALS: "failure_credentials",
+    Failure.QUOTA: "failure_quota",
+    Failure.RATE_LIMIT: "failure_rate_limit",
+    Failure.ENGINE: "failure_engine",
+    Failure.MODEL: "failure_model",
+    Failure.CRASHED: "failure_crashed",
+    Failure.OUT_OF_MEMORY: "failure_out_of_memory",
+    Failure.SILENT: "failure_silent",
+    Failure.TOO_LONG: "failure_too_long",
+    Failure.NO_ANSWER: "failure_no_answer",
+}
+_HELD: Final[dict[Failure, Key]] = {
+    Failure.CREDENTIALS: "held_credentials",
+    Failure.QUOTA: "held_quota",
+    Failure.RATE_LIMIT: "held_rate_limit",
+    Failure.ENGINE: "held_engine",
+    Failure.MODEL: "held_model",
+}
+_GIVEN_UP: Final[dict[Failure, Key]] = {
+    Failure.CRASHED: "gave_up_crashed",
+    Failure.OUT_OF_MEMORY: "gave_up_out_of_memory",
+    Failure.SILENT: "gave_up_silent",
+    Failure.TOO_LONG: "gave_up_too_long",
+    Failure.NO_ANSWER: "gave_up_no_answer",
+}
+_KINDS: Final[dict[ChatKind, Key]] = {"direct": "kind_direct", "group": "kind_group", "self": "kind_self"}
+
+
+def failure(kind: Failure, language: Language = "en", *, retry_after: timedelta | None = None) -> Phrase:
+    """Say in a chat that a turn has failed."""
+    return phrase(language, _FAILED[kind], later=later(retry_after, language))
+
+
+def held(kind: Failure, language: Language, *, retry_after: timedelta | None = None) -> Phrase:
+    """Say in a chat that its messages are kept until an outside cause has passed; ``fault`` where it isn't one."""
+    return phrase(language, _HELD.get(kind, "fault"), later=later(retry_after, language))
+
+
+def gave_up(kind: Failure | None, language: Language) -> Phrase:
+    """Say in a chat that a message was tried as often as may be; ``None``: for no known reason."""
+    return phrase(language, _GIVEN_UP.get(kind, "gave_up") if kind else "gave_up")
+
+
+def later(wait: timedelta | None, language: Language) -> Phrase:
+    """Say when: in so many seconds, minutes, hours or days; without a wait, in a while."""
+    if wait is None:
+        return phrase(language, "later")
+    seconds = max(2, round(wait.total_seconds()))
+    if seconds < 120:
+        return phrase(language, "later_seconds", count=seconds)
+    if seconds < 7200:
+        return phrase(language, "later_minutes", count=round(seconds / 60))
+    if seconds < 172_800:
+        return phrase(language, "later_hours", count=round(seconds / 3600))
+    return phrase(language, "later_days", count=round(seconds / 86_400))
+
+
+def kind_of(kind: ChatKind, language: Language) -> Phrase:
+    """Say what kind of chat it is."""
+    return phrase(language, _KINDS[kind])
+
+
+def unknown_chat(chat: ChatRecord, language: Language) -> Phrase:
+    """Tell the owner of a chat that nobody has let in, and what to answer."""
+    return phrase(
+        language,
+        "owner_unknown_chat",
+        number=chat.number,
+        name=chat.name or chat.id,
+        kind=kind_of(chat.kind, language),
+        chat=chat.id,
+        people=people(chat.people, language),
+    )
+
+
+def people(names: Sequence[str], language: Language) -> Phrase:
+    """Name up to five people, and count the rest."""
+    if not names:
+        return phrase(language, "people_none")
+    # Commas in names would make one person look like two.
+    told = ", ".join(tidy(name.replace(",", " "), LONGEST_NAME // 2) for name in names[:_MOST_PEOPLE])
+    if len(names) <= _MOST_PEOPLE:
+        return phrase(language, "people_some", people=told)
+    return phrase(language, "people_more", people=told, rest=len(names) - _MOST_PEOPLE)
