@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ from testbed.context import PluginContext
 KEY = "sk-kimi-CANARY-of-the-key-0123456789"
 INSTRUCTIONS = "Your name is Kai. GLOBAL-KIMI-MD says so. CHAT-KIMI-MD says so too."
 SECONDS = 60
+
+_numbers = count(1)
 
 
 class BenchContext(PluginContext):
@@ -198,7 +201,12 @@ class Bench:
 
 
 def turn(text: str, **more: Any) -> Turn:
-    return Turn(f"turn of {text[:20]}", (Inbound("1", "me", "ana", text, sender_name="Ana", **more),))
+    """A new turn of a new message; what is to be asked again must be kept and given again."""
+    return Turn(f"turn {next(_numbers)}", (message(text, **more),))
+
+
+def message(text: str, **more: Any) -> Inbound:
+    return Inbound(f"message {next(_numbers)}", "me", "ana", text, sender_name="Ana", **more)
 
 
 async def events(session: Session, asked: Turn | str) -> list[AgentEvent]:
