@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from logging import LoggerAdapter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 from anyio.abc import TaskStatus
@@ -16,14 +17,20 @@ from pydantic import BaseModel
 
 from nanokimi_core.config import Location, Settings, validate_table
 from nanokimi_core.contracts.plugin import Check
-from nanokimi_core.errors import NanoKimiError
+from nanokimi_core.errors import NanoKimiError, PluginError
 from nanokimi_core.folder import DataFolder
 from nanokimi_core.logs import instance_log
-from nanokimi_core.plugins import Kind, PluginHost, Provided, blame
+from nanokimi_core.plugins import Kind, PluginHost, Provided
+from nanokimi_core.supervision import BackOff, entered, fault, guarded, guarded_call, named
 
-_FIRST_WAIT = 1.0
-_LONGEST_WAIT = 60.0
+STARTING = 60.0  # seconds in which an object must be entered
+_ABILITIES: dict[Kind, tuple[str, ...]] = {
+    "transport": ("run", "send"),
+    "backend": ("session", "forget"),
+    "auth": ("grant", "rejected", "status"),
+}
 
+State = Literal["starting", "running", "waiting", "ended", "failed"]
 Tell = Callable[[str, str], Awaitable[None]]
 
 
@@ -45,7 +52,7 @@ class InstanceContext:
 
 @dataclass
 class Instance:
-    """A plugin instance that the toml asks for.
+    """A plugin instance that the toml asks for, and how it stands.
 
     Attributes:
         name: In the toml.
@@ -53,7 +60,12 @@ class Instance:
         provided: The ``Spec`` and the plugin that it comes from.
         config: Its table, checked.
         context: What it gets from the core.
-        value: The plugin's object, once it is made.
+        value: The plugin's object, once it is made; another one after it had to be made again.
+        state: ``waiting`` is for the next attempt; ``ended`` is in peace, and the object can still be used.
+        since: When it came into that state, in seconds since 1970.
+        last_error: What went wrong last; empty where nothing did.
+        restarts: How often it was started again.
+        alive: Whether ``live`` has yet to end: at a stop, those that remain hold it up.
     """
 
     name: str
@@ -62,17 +74,26 @@ class Instance:
     config: BaseModel
     context: InstanceContext
     value: Any = None
+    state: State = "starting"
+    since: float = field(default_factory=time.time)
+    last_error: str = ""
+    restarts: int = 0
+    alive: bool = False
 
     async def check(self) -> list[Check]:
         """Ask the plugin's lines for ``nanokimi doctor``."""
         look = self.provided.spec.check
         if look is None:
             return []
+        plugin, doing = self.provided.plugin, "to check itself"
         try:
-            return [_real_check(line) for line in await look(self.config, self.context)]
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin boundary
-            fault = blame(self.provided.plugin, "to check itself", error)
-            return [Check(self.name, "failed", fault.message, fault.remedy)]
+            lines = await guarded(lambda: look(self.config, self.context), plugin=plugin, doing=doing)
+            return [_real_check(line) for line in lines]
+        except PluginError as error:
+            return [Check(self.name, "failed", error.message, error.remedy)]
+        except Exception as error:  # noqa: BLE001  # a plugin boundary
+            said = named(plugin, doing, error)
+            return [Check(self.name, "failed", said.message, said.remedy)]
 
     async def live(
         self,
@@ -82,52 +103,110 @@ class Instance:
     ) -> None:
         """Make the object, enter it where it is an async context manager, and do its work until cancelled.
 
+        Where the object's own tasks end it after the start, it is left and made again, after a back-off.
+
         Args:
-            work: Gives what to run for the made object, again after a back-off when it raises; ``None`` from it, or
-                for it, just keeps the object alive.
+            work: Gives what to run for the made object; ``None`` from it, or for it, just keeps the object alive. It
+                is called anew for each run, in a new task, when the run before is over; so a ``finally`` in what it
+                gives closes what belongs to one run. A run that raises is repeated after a back-off; one that returns
+                has ended in peace, and the object stays.
             task_status: Started when the object is made.
 
         Raises:
-            PluginError: The object can't be made.
+            PluginError: The object can't be made at the start.
         """
-        async with AsyncExitStack() as stack:
-            self.value = await self._make(stack)
-            task_status.started()
-            running = work(self.value) if work else None
-            if running is None:
-                await anyio.sleep_forever()
-            else:
-                assert work is not None  # noqa: S101  # for the type checker: it has just been called
-                await self._keep_running(running, work)
-
-    async def _make(self, stack: AsyncExitStack) -> Any:
-        plugin = self.provided.plugin
+        waits, made = BackOff(), False
+        self.alive = True
         try:
-            value = self.provided.spec.create(self.config, self.context)
-            if hasattr(value, "__aenter__"):
-                value = await stack.enter_async_context(value)
+            while True:
+                begun = anyio.current_time()
+                try:
+                    async with self._made() as self.value:
+                        if not made:
+                            task_status.started()
+                        made = True
+                        await self._keep_running(work)
+                except NanoKimiError as error:
+                    if not made:
+                        self._stands("failed", error)
+                        raise
+                    await self._wait(error, waits.after(anyio.current_time() - begun))
+        finally:
+            self.alive = False
+            if self.state != "failed":
+                self._stands("ended")
+
+    @asynccontextmanager
+    async def _made(self) -> AsyncIterator[Any]:
+        plugin, doing = self.provided.plugin, f'to make "{self.name}"'
+        self._stands("starting")
+        try:
+            value = guarded_call(
+                lambda: self.provided.spec.create(self.config, self.context), plugin=plugin, doing=doing
+            )
+            async with AsyncExitStack() as stack:
+                if hasattr(value, "__aenter__"):
+                    value = await stack.enter_async_context(entered(value, plugin=plugin, doing=doing, start=STARTING))
+                self._check_object(value)
+                yield value
         except NanoKimiError:
             raise
-        except (Exception, SystemExit) as error:  # a plugin boundary
-            raise blame(plugin, f'to make "{self.name}"', error) from error
-        return value
+        except Exception as error:  # a plugin boundary
+            raise named(plugin, doing, error) from error
 
-    async def _keep_running(self, running: Awaitable[None], work: Callable[[Any], Awaitable[None] | None]) -> None:
-        wait = _FIRST_WAIT
-        following: Awaitable[None] | None = running
-        while following is not None:
-            started = anyio.current_time()
+    def _check_object(self, value: Any) -> None:
+        for ability in _ABILITIES[self.kind]:
+            if not callable(getattr(value, ability, None)):
+                if inspect.iscoroutine(value):
+                    value.close()
+                said = f"it gave {type(value).__name__}, which has no {ability}()"
+                raise fault(self.provided.plugin, f'to make "{self.name}"', said)
+
+    async def _keep_running(self, work: Callable[[Any], Awaitable[None] | None] | None) -> None:
+        waits = BackOff()
+        self._stands("running")
+        while work is not None:
+            begun = anyio.current_time()
+            error = await self._run_once(work)
+            if error is None:
+                break
+            await self._wait(error, waits.after(anyio.current_time() - begun))
+            self._stands("running")
+        await anyio.sleep_forever()
+
+    async def _run_once(self, work: Callable[[Any], Awaitable[None] | None]) -> PluginError | None:
+        """Run in a task that ends with the run, so that no scope or cancellation that a plugin leaves behind stays."""
+        plugin, doing = self.provided.plugin, f'while "{self.name}" was running'
+        raised: PluginError | None = None
+
+        async def run() -> None:
+            nonlocal raised
             try:
-                await following
-            except (Exception, SystemExit) as error:  # a plugin boundary
-                fault = blame(self.provided.plugin, f'while "{self.name}" was running', error)
-                self.context.log.error("%s", fault, exc_info=error)
-                await self.context.tell("fault " + self.name, str(fault))
-            else:
-                return
-            wait = _FIRST_WAIT if anyio.current_time() - started > _LONGEST_WAIT else min(wait * 2, _LONGEST_WAIT)
-            await anyio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
-            following = work(self.value)
+                running = guarded_call(lambda: work(self.value), plugin=plugin, doing=doing)
+                if running is not None:
+                    await guarded(lambda: running, plugin=plugin, doing=doing)
+                    self._stands("ended")
+            except PluginError as error:
+                raised = error
+            except Exception as error:  # noqa: BLE001  # a plugin boundary
+                raised = named(plugin, doing, error)
+                raised.__cause__ = error
+
+        async with anyio.create_task_group() as task:
+            task.start_soon(run, name=f"{self.kind} {self.name}, run {self.restarts}")
+        return raised
+
+    async def _wait(self, error: NanoKimiError, seconds: float) -> None:
+        self._stands("waiting", error)
+        self.context.log.error("%s (tried again in %.1f s)", error, seconds, exc_info=error.__cause__ or error)
+        await self.context.tell("fault " + self.name, str(error))
+        await anyio.sleep(seconds)
+        self.restarts += 1
+
+    def _stands(self, state: State, error: NanoKimiError | None = None) -> None:
+        self.state, self.since = state, time.time()
+        if error is not None:
+            self.last_error = str(error)
 
 
 def _real_check(line: Any) -> Check:
