@@ -106,9 +106,13 @@ class KimiDocker:
                 await self._leave(chat, session, sandbox)
 
     async def forget(self, chat: Chat) -> None:
-        """Let the chat's next turn start a fresh conversation; its files stay."""
+        """Let the chat's next turn start a fresh conversation; its files stay.
+
+        Raises:
+            AgentError: The data folder can't be written.
+        """
         for agent in AGENTS:
-            self._conversations.drop(chat.id, agent)
+            await anyio.to_thread.run_sync(self._conversations.drop, chat.id, agent)
         if (session := self._sessions.get(chat.id)) is not None:
             session.forget()
 
@@ -172,7 +176,7 @@ class KimiDocker:
 
     async def logs(self, chat: Chat, *, lines: int) -> str:
         """Give the last lines of what the chat's agent and its container have logged."""
-        known = self._conversations.get(chat.id, self._config.agent)
+        known = await anyio.to_thread.run_sync(self._conversations.get, chat.id, self._config.agent)
         session = known.session if known else None
         return await anyio.to_thread.run_sync(lambda: inspection.read_logs(self._workshop, chat, session, lines=lines))
 

@@ -35,8 +35,10 @@ def folder(root: Path, *parts: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def read(root: Path, path: PurePosixPath, *, most: int, from_end: bool = False) -> bytes:
-    """Read a regular file beneath ``root``, at most ``most`` bytes of its beginning or of its end.
+def read(root: Path, path: PurePosixPath, *, most: int, from_end: bool = False, start: int = 0) -> bytes:
+    """Read a regular file beneath ``root``, at most ``most`` bytes: from ``start`` on, or of its end.
+
+    A file that is shorter than ``start`` has been written anew, and is read from its beginning.
 
     Raises:
         OSError: It is missing, or it or a step of the way is something else (a link, a pipe, a device).
@@ -47,27 +49,49 @@ def read(root: Path, path: PurePosixPath, *, most: int, from_end: bool = False) 
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise OSError(f"{path} is not a regular file")
-        if from_end:
-            file.seek(max(0, about.st_size - most))
+        file.seek(max(0, about.st_size - most) if from_end else start if start <= about.st_size else 0)
         return file.read(most)
 
 
-def read_one(root: Path, pattern: PurePosixPath, *, most: int, from_end: bool = False) -> bytes:
-    """Read like ``read``, with ``*`` in the path for one folder of any name: the first that has the rest.
+def size(root: Path, path: PurePosixPath) -> int:
+    """Give the bytes of a regular file beneath ``root``.
+
+    Raises:
+        OSError: It is missing, or it or a step of the way is something else.
+    """
+    with folder(root, *path.parts[:-1]) as parent:
+        about = os.stat(_plain(path.name), dir_fd=parent, follow_symlinks=False)
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError(f"{path} is not a regular file")
+    return about.st_size
+
+
+def find(root: Path, pattern: PurePosixPath) -> PurePosixPath:
+    """Find a regular file beneath ``root``, with ``*`` for one folder of any name: the first that has the rest.
 
     Raises:
         OSError: None has.
     """
     if "*" not in pattern.parts:
-        return read(root, pattern, most=most, from_end=from_end)
+        return pattern
     star = pattern.parts.index("*")
     with folder(root, *pattern.parts[:star]) as parent:
         names = sorted(os.listdir(parent))  # noqa: PTH208  # of a descriptor
     for name in names[:_MOST_FOLDERS]:
         path = PurePosixPath(*pattern.parts[:star], name, *pattern.parts[star + 1 :])
         with suppress(OSError):
-            return read(root, path, most=most, from_end=from_end)
+            size(root, path)
+            return path
     raise FileNotFoundError(str(pattern))
+
+
+def read_one(root: Path, pattern: PurePosixPath, *, most: int, from_end: bool = False) -> bytes:
+    """Read like ``read``, the file that ``find`` finds.
+
+    Raises:
+        OSError: There is none.
+    """
+    return read(root, find(root, pattern), most=most, from_end=from_end)
 
 
 def ensure_folder(root: Path, path: PurePosixPath, *, owner: Owner | None) -> None:

@@ -88,7 +88,7 @@ async def probe(workshop: Workshop, tasks: TaskGroup, chat: Chat, text: str) -> 
         for timing in clock.take():
             yield timing
         turn = Turn("probe", (Inbound("probe", "probe", "owner", text),))
-        blocks = await prompt_blocks(turn, place.folders.workspace, images=False, preface="")
+        blocks = await prompt_blocks(turn, place.folders.workspace, images=False)
         running = RunningTurn(place, blocks)
         tasks.start_soon(running.run)
         try:

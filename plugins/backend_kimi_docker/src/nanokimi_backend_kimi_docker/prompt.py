@@ -27,26 +27,31 @@ _LARGEST_IMAGE = 5 * 2**20
 _MOST_IMAGES = 8
 
 
-async def prompt_blocks(turn: Turn, workspace: Path, *, images: bool, preface: str) -> list[Block]:
+async def prompt_blocks(turn: Turn, workspace: Path, *, images: bool, opening: Sequence[str] = ()) -> list[Block]:
     """Write a turn down for an agent.
 
     Args:
         turn: What is asked.
         workspace: The host's folder that the agent sees as its working directory.
         images: Whether images that came with the messages are shown to the model; the agent finds every file anyway.
-        preface: Said before.
+        opening: Said before, where not empty; ours, so that nothing that a person types begins a prompt.
     """
 
     def show(path: Path) -> str:
         inside = path.relative_to(workspace) if path.is_relative_to(workspace) else Path(path.name)
         return str(WORKSPACE / inside)
 
-    text = prompt_text(turn, show_path=show)
-    blocks: list[Block] = [schema.TextContentBlock(type="text", text=f"{preface}\n\n{text}" if preface else text)]
+    text = "\n\n".join(part for part in (*opening, prompt_text(turn, show_path=show)) if part)
+    blocks: list[Block] = [schema.TextContentBlock(type="text", text=text)]
     if images:
         files = [file for message in turn.messages for file in message.attachments if file.media_type in _IMAGES]
         blocks += await anyio.to_thread.run_sync(_images, files[:_MOST_IMAGES], workspace)
     return blocks
+
+
+def text_of(blocks: Sequence[Block]) -> str:
+    """Give a prompt's text, without its images."""
+    return "\n".join(block.text for block in blocks if isinstance(block, schema.TextContentBlock))
 
 
 def _images(files: Sequence[Attachment], workspace: Path) -> list[Block]:

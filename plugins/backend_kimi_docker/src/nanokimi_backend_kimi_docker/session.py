@@ -5,20 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
 
 import anyio
 from acp import RequestError
 from anyio.abc import TaskGroup
 
-from nanokimi_backend_kimi_docker.conversations import Conversation, Conversations
+from nanokimi_backend_kimi_docker import repeats
+from nanokimi_backend_kimi_docker.agents import AcpAgent
+from nanokimi_backend_kimi_docker.conversations import Asked, Conversation, Conversations
 from nanokimi_backend_kimi_docker.opening import open_conversation
 from nanokimi_backend_kimi_docker.process import AgentProcess
-from nanokimi_backend_kimi_docker.prompt import prompt_blocks
+from nanokimi_backend_kimi_docker.prompt import Block, prompt_blocks, text_of
 from nanokimi_backend_kimi_docker.sandbox import Sandbox, Workshop
 from nanokimi_backend_kimi_docker.turn import Place, RunningTurn
 from nanokimi_core import AgentError, AgentEvent, Chat, Failure, Turn
 
+_LATE_SECONDS = 0.5
+_LOOK_EVERY = 0.05
 _NEW_INSTRUCTIONS = "[Your instructions have changed since this conversation began. From now on they are:]\n\n"
 
 
@@ -48,6 +53,8 @@ class ChatSession:
 
     async def prompt(self, turn: Turn) -> AsyncIterator[AgentEvent]:
         """Ask the agent; it is brought up again first, and goes on where it was, if its container has ended.
+
+        What it was asked before, and knows, is not asked in full again: it is reminded that it owes an answer.
 
         Raises:
             AgentError: The turn failed.
@@ -122,33 +129,70 @@ class ChatSession:
 
     async def _conversation(self, process: AgentProcess) -> str:
         name = process.agent.name
-        known = self._conversations.get(self._chat.id, name)
+        known = await anyio.to_thread.run_sync(self._conversations.get, self._chat.id, name)
         session, resumed = await open_conversation(process, known.session if known else None)
         if not resumed:
             if known is not None:
                 self._workshop.context.log.warning(
                     "%s does not know the conversation of %s any more, and begins a new one", name, self._chat.id
                 )
-            self._conversations.put(self._chat.id, Conversation(name, session, self._instructions))
+            new = Conversation(name, session, self._instructions)
+            await anyio.to_thread.run_sync(self._conversations.put, self._chat.id, new)
         return session
 
-    async def _blocks(self, turn: Turn, place: Place) -> list[Any]:
+    async def _known(self, place: Place) -> Conversation | None:
+        known = await anyio.to_thread.run_sync(self._conversations.get, self._chat.id, place.process.agent.name)
+        return known if known is not None and known.session == place.session else None
+
+    async def _remember(self, conversation: Conversation) -> None:
+        await anyio.to_thread.run_sync(self._conversations.change, self._chat.id, conversation)
+
+    async def _blocks(self, turn: Turn, place: Place) -> list[Block]:
+        """Write the prompt, and note durably that it is about to be asked."""
+        known = await self._known(place)
+        part = repeats.part(turn, await self._standing(turn, place, known.asked if known is not None else ()))
+        told = {one.instructions for one in part.standing} | {known.instructions if known is not None else ""}
+        changed = known is not None and self._instructions not in told
+        opening = (_NEW_INSTRUCTIONS + self._chat.instructions if changed else "", part.reminder)
         images = place.process.takes_images and "image_in" in place.grant.capabilities
-        known = self._conversations.get(self._chat.id, place.process.agent.name)
-        changed = known is not None and known.instructions != self._instructions
-        preface = _NEW_INSTRUCTIONS + self._chat.instructions if changed else ""
-        return await prompt_blocks(turn, place.folders.workspace, images=images, preface=preface)
+        blocks = await prompt_blocks(part.turn, place.folders.workspace, images=images, opening=opening)
+        if known is not None:
+            start = await anyio.to_thread.run_sync(repeats.length, *self._record(place))
+            asked = repeats.note(part, text_of(blocks), start, self._instructions if changed else "")
+            if asked != known.asked:
+                await self._remember(replace(known, asked=asked))
+        return blocks
+
+    async def _standing(self, turn: Turn, place: Place, asked: tuple[Asked, ...]) -> tuple[Asked, ...]:
+        """Look which noted prompts the agent has; one that it was given a moment ago may stand there a moment later."""
+        found: tuple[Asked, ...] = ()
+        if repeats.asks_again(turn, asked):
+            with anyio.move_on_after(_LATE_SECONDS):
+                while found != asked:
+                    found = await anyio.to_thread.run_sync(repeats.standing, *self._record(place), asked)
+                    await anyio.sleep(_LOOK_EVERY)
+        return found
+
+    def _record(self, place: Place) -> tuple[AcpAgent, Path, str]:
+        return place.process.agent, place.folders.home, place.session
 
     async def _settle(self, running: RunningTurn, place: Place) -> None:
         error = running.error
         if error is None:
-            known = Conversation(place.process.agent.name, place.session, self._instructions)
-            if self._place is place and self._conversations.get(self._chat.id, known.agent) != known:
-                self._conversations.put(self._chat.id, known)
+            await self._note_instructions(place)
             return
         if isinstance(error, AgentError) and error.kind is Failure.CREDENTIALS:
             await self._tell_account(place, error)
         raise error
+
+    async def _note_instructions(self, place: Place) -> None:
+        """Remember that the agent knows them now; if that fails it hears them once more, and the answer stands."""
+        try:
+            known = await self._known(place)
+            if self._place is place and known is not None and known.instructions != self._instructions:
+                await self._remember(replace(known, instructions=self._instructions))
+        except AgentError as error:
+            self._workshop.context.log.warning("%s will be told its instructions again: %s", self._chat.id, error)
 
     async def _tell_account(self, place: Place, error: AgentError) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -85,6 +86,17 @@ class AcpAgent(ABC):
     def log_files(self, session: str | None) -> tuple[PurePosixPath, ...]:
         """Say where it logs, in its home; a ``*`` stands for one folder of any name."""
         return ()
+
+    def record_file(self, session: str) -> PurePosixPath | None:
+        """Say where in its home it writes a conversation down, one JSON object a line; ``None``: that can't be told.
+
+        A ``*`` stands for one folder of any name. What isn't there the agent won't know in its next process.
+        """
+        return None
+
+    def heard(self, line: Mapping[str, Any]) -> object:
+        """Give the content of a message of the user, if a line of that file is one: a text, or a list of parts."""
+        return None
 
     def waiting(self, home: Path, session: str, since: float) -> Waiting | None:
         """Look whether it waits silently before it asks the model again.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -56,3 +57,11 @@ class KimiCli(AcpAgent):
     def log_files(self, session: str | None) -> tuple[PurePosixPath, ...]:
         """Give its only log."""
         return (PurePosixPath("logs/kimi.log"),)
+
+    def record_file(self, session: str) -> PurePosixPath:
+        """Give the file of its context, which it writes before it asks the model."""
+        return PurePosixPath("sessions/*") / session / "context.jsonl"
+
+    def heard(self, line: Mapping[str, Any]) -> object:
+        """Take the user's lines."""
+        return line.get("content") if line.get("role") == "user" else None

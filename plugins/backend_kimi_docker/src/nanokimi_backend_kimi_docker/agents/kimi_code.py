@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -61,13 +62,24 @@ class KimiCode(AcpAgent):
         files = (PurePosixPath("logs/kimi-code.log"),)
         return files if session is None else (*files, _session(session) / "logs/kimi-code.log")
 
+    def record_file(self, session: str) -> PurePosixPath:
+        """Give its journal. It flushes each line, in the background: a message stands there some moments late."""
+        return _session(session) / "agents/main/wire.jsonl"
+
+    def heard(self, line: Mapping[str, Any]) -> object:
+        """Take the lines that it restores a conversation from; ``turn.prompt``, which comes first, is none of them."""
+        message = line.get("message")
+        if line.get("type") != "context.append_message" or not isinstance(message, Mapping):
+            return None
+        return message.get("content") if message.get("role") == "user" else None
+
     def waiting(self, home: Path, session: str, since: float) -> Waiting | None:
         """Find the last retry in the session's record.
 
         After a 429 this agent waits as long as the server says, an hour if it must, and tells nobody over ACP.
         """
         try:
-            tail = beneath.read_one(home, _session(session) / "agents/main/wire.jsonl", most=_TAIL, from_end=True)
+            tail = beneath.read_one(home, self.record_file(session), most=_TAIL, from_end=True)
         except OSError:
             return None
         for line in reversed(tail.splitlines()):
