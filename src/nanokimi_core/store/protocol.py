@@ -86,7 +86,10 @@ class Store(Protocol):
         ...
 
     async def retry(self, work: Work, *, counted: bool, owed: Sequence[Owed] = ()) -> Sequence[OwedRow]:
-        """Put a work back at the head of its lane; an attempt that isn't ``counted`` is given back."""
+        """Put a work back at the head of its lane; an attempt that isn't ``counted`` is given back.
+
+        What was marked by ``cancel_claimed`` meanwhile ends as cancelled instead.
+        """
         ...
 
     async def bury(self, work: Work, cause: str, owed: Sequence[Owed] = ()) -> Sequence[OwedRow]:
@@ -127,7 +130,11 @@ class Store(Protocol):
         ...
 
     async def attempt(self, row: OwedRow) -> OwedRow:
-        """Count another attempt to send a row before it starts. Rows from ``owe``, ``finish`` … have their first."""
+        """Count another attempt to send a row before it starts. Rows from ``owe``, ``finish`` … have their first.
+
+        Raises:
+            Gone: It is owed no more: forgotten, sent or given up meanwhile. It must not be sent.
+        """
         ...
 
     def sent(self, row: OwedRow, network_id: str | None) -> None:
@@ -135,7 +142,7 @@ class Store(Protocol):
         ...
 
     async def give_up(self, row: OwedRow, cause: str, owed: Sequence[Owed] = ()) -> Sequence[OwedRow]:
-        """Make a row a dead letter."""
+        """Make a row a dead letter. Where it is owed no more, nothing happens, and nothing is owed instead."""
         ...
 
     async def ours(self, transport: str, chat: str, message: str) -> bool:
@@ -218,11 +225,14 @@ class Store(Protocol):
         ...
 
     async def first_in(self, key: str, seconds: float) -> bool:
-        """Whether this key was not asked for within so many seconds. Notes it."""
+        """Whether this key got no yes within so many seconds; a yes is noted, a no changes nothing."""
         ...
 
     async def prune(self, before: float) -> int:
-        """Remove up to 1000 rows that were done before a moment (seconds since 1970), and give the count."""
+        """Remove up to 1000 rows that were done before a moment (seconds since 1970), and give the count.
+
+        Context that came before it and that nobody used goes as well.
+        """
         ...
 
     async def vacuum(self) -> None:

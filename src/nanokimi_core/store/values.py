@@ -18,6 +18,10 @@ class LeaseLost(StoreError):
     """What was claimed has been claimed by another holder since."""
 
 
+class Gone(StoreError):
+    """A row of the outbox is owed no more: its chat was forgotten, or it was sent or given up meanwhile."""
+
+
 class Role(enum.Enum):
     """What a message is for.
 

@@ -1,0 +1,249 @@
+"""One writer with group commit: what waits at the same time becomes one transaction."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from logging import Logger
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+
+from nanokimi_core.errors import NanoKimiError
+from nanokimi_core.store.sqlite.database import needs_reopening, open_database, store_error
+from nanokimi_core.store.sqlite.posted import Posted
+from nanokimi_core.store.sqlite.transaction import Transaction
+from nanokimi_core.store.values import StoreError
+
+T = TypeVar("T")
+Operation = Callable[[Transaction], T]
+
+_BATCH = 256
+_LINGER = 0.005  # seconds for which posted things wait for company
+_PAUSE = 1.0  # seconds between tries to write posted things when that failed
+
+
+class _Call(Generic[T]):
+    """An operation that somebody waits for."""
+
+    __slots__ = ("answered", "error", "operation", "result", "undo")
+
+    def __init__(self, operation: Operation[T]) -> None:
+        self.operation = operation
+        self.answered = anyio.Event()
+        self.result: T | None = None
+        self.error: Exception | None = None
+        self.undo: Callable[[T], Operation[Any] | None] | None = None  # set once nobody waits any more
+
+
+class Writer:
+    """Runs operations in a thread, many to a transaction.
+
+    An operation that raises is alone in that: its transaction is rolled back, and the others are run again one by
+    one. So an operation must not do anything outside its transaction.
+
+    Args:
+        path: The file.
+        transaction: Makes what operations work with, for a new connection.
+        clock: Seconds since 1970.
+        log: For what nobody waits for.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        transaction: Callable[[sqlite3.Connection], Transaction],
+        *,
+        clock: Callable[[], float] = time.time,
+        log: Logger,
+    ) -> None:
+        self.posted = Posted()
+        self._path = path
+        self._transaction = transaction
+        self._clock = clock
+        self._log = log
+        self._tx: Transaction | None = None
+        self._calls: list[_Call[Any]] = []
+        self._wake = anyio.Event()
+        self._stopping = False
+        self._stopped = anyio.Event()
+        self._limiter = anyio.CapacityLimiter(1)
+        self._failing = False
+
+    # ------------------------------------------------------------------ its life
+    async def open(self) -> None:
+        """Open the file.
+
+        Raises:
+            ConfigError: It is damaged, or was written by a newer version.
+            StoreError: It can't be used at the moment.
+        """
+        await anyio.to_thread.run_sync(self._open, limiter=self._limiter)
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """Write until ``stop``; not to be cancelled, since somebody's answer may be on its way to the disk."""
+        with anyio.CancelScope(shield=True):
+            try:
+                task_status.started()
+                while self._calls or not self._stopping:
+                    await self._gather()
+                    if self._calls or self.posted:
+                        await self._write()
+                await self._write_last()
+            finally:
+                self._stopping = True
+                self._answer(self._calls, StoreError(f"the store {self._path} is closed"))
+                await anyio.to_thread.run_sync(self._close, limiter=self._limiter)
+                self._stopped.set()
+
+    async def stop(self) -> None:
+        """Write what waits, and close; returns when that is done."""
+        self._stopping = True
+        self._wake.set()
+        with anyio.CancelScope(shield=True):
+            await self._stopped.wait()
+
+    # ------------------------------------------------------------------ for callers
+    async def call(self, operation: Operation[T], undo: Callable[[T], Operation[Any] | None] | None = None) -> T:
+        """Run an operation and give its result once that is on disk.
+
+        Args:
+            operation: Runs in a thread.
+            undo: Gives what takes a result back that nobody waits for any more.
+
+        Raises:
+            StoreError: It was not done.
+        """
+        if self._stopping:
+            raise StoreError(f"the store {self._path} is closed")
+        call = _Call(operation)
+        self._calls.append(call)
+        self._wake.set()
+        try:
+            await call.answered.wait()
+        except BaseException:
+            call.undo = undo
+            if call.answered.is_set():
+                self._take_back(call)
+            raise
+        if call.error is not None:
+            raise call.error
+        return call.result  # type: ignore[return-value]  # without an error there is a result
+
+    def nudge(self) -> None:
+        """Say that something was posted."""
+        self._wake.set()
+
+    # ------------------------------------------------------------------ the loop
+    async def _gather(self) -> None:
+        """Wait for a call; with what was posted only for a moment, in which it may go along with one."""
+        deadline = math.inf
+        while not self._calls and not self._stopping:
+            if self.posted and deadline == math.inf:
+                deadline = anyio.current_time() + (_PAUSE if self._failing else _LINGER)
+            if anyio.current_time() >= deadline:
+                return
+            self._wake = anyio.Event()
+            with anyio.CancelScope(deadline=deadline):
+                await self._wake.wait()
+
+    async def _write_last(self) -> None:
+        if self.posted:
+            await self._write()
+        if self.posted:
+            self._log.error("%s could not be written to the store before it was closed", self.posted)
+
+    async def _write(self) -> None:
+        calls, self._calls = self._calls[:_BATCH], self._calls[_BATCH:]
+        posted, self.posted = self.posted, Posted()
+        error = await anyio.to_thread.run_sync(self._run, calls, posted, limiter=self._limiter)
+        if error is not None:
+            if not self._failing:
+                self._log.error("what was sent can't be noted at the moment, it is tried again: %s", error)
+            posted.add(self.posted)
+            self.posted = posted
+        self._failing = error is not None
+        self._answer(calls)
+
+    def _answer(self, calls: Sequence[_Call[Any]], error: Exception | None = None) -> None:
+        for call in calls:
+            if error is not None:
+                call.error = error
+            call.answered.set()
+            if call.undo is not None:
+                self._take_back(call)
+
+    def _take_back(self, call: _Call[Any]) -> None:
+        """Undo what nobody heard of: its caller was cancelled."""
+        if call.undo is not None and call.error is None and (undo := call.undo(call.result)) is not None:
+            self._calls.append(_Call(undo))
+            self._wake.set()
+
+    # ------------------------------------------------------------------ in the thread
+    def _run(self, calls: Sequence[_Call[Any]], posted: Posted) -> Exception | None:
+        """Write a batch; gives the error where what was posted could not be written."""
+        try:
+            results = self._transact([posted.write, *(call.operation for call in calls)])
+        except Exception as error:  # noqa: BLE001  # it belongs to one of the callers: found out one by one
+            return self._run_singly(calls, posted, error)
+        for call, result in zip(calls, results[1:], strict=True):
+            call.result = result
+        return None
+
+    def _run_singly(self, calls: Sequence[_Call[Any]], posted: Posted, first: Exception) -> Exception | None:
+        if len(calls) == 1 and not posted:
+            calls[0].error = self._meant(first)
+            return None
+        failed: Exception | None = None
+        try:
+            self._transact([posted.write] if posted else [])
+        except Exception as error:  # noqa: BLE001  # kept, and tried again
+            failed = self._meant(error)
+        for call in calls:
+            try:
+                (call.result,) = self._transact([call.operation])
+            except Exception as error:  # noqa: BLE001  # raised where the caller waits
+                call.error = self._meant(error)
+        return failed
+
+    def _transact(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+        tx = self._tx or self._open()
+        try:
+            tx.begin(self._clock())
+            results = [operation(tx) for operation in operations]
+            tx.commit()
+        except BaseException as error:
+            self._undo(tx, error)
+            raise
+        return results
+
+    def _undo(self, tx: Transaction, error: BaseException) -> None:
+        try:
+            tx.roll_back()
+        except sqlite3.Error:
+            self._close()
+        if needs_reopening(error):
+            self._close()
+
+    def _meant(self, error: Exception) -> Exception:
+        if isinstance(error, sqlite3.Error):
+            meant: Exception = store_error(self._path, error)
+            meant.__cause__ = error
+            return meant
+        if isinstance(error, NanoKimiError) and not isinstance(error, StoreError):
+            return StoreError(error.message, remedy=error.remedy)
+        return error
+
+    def _open(self) -> Transaction:
+        self._tx = self._transaction(open_database(self._path))
+        return self._tx
+
+    def _close(self) -> None:
+        tx, self._tx = self._tx, None
+        if tx is not None:
+            tx.connection.close()
