@@ -1,0 +1,26 @@
+"""From Markdown to rendered lines, by the markup that the network understands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nanokimi_core.formatting.lines import Line
+from nanokimi_core.formatting.source import source_lines
+
+if TYPE_CHECKING:
+    from nanokimi_core.formatting import Markup
+
+
+def document(text: str, markup: Markup, limit: int) -> Sequence[Line]:
+    """Give the lines of an answer, rendered for a network whose longest message has ``limit`` characters."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if markup == "markdown":
+        return source_lines(text, limit)
+    from nanokimi_core.formatting.blocks import rendered
+    from nanokimi_core.formatting.parser import TooDeep, parse
+
+    try:
+        return rendered(parse(text), text, whatsapp=markup == "whatsapp")
+    except TooDeep:
+        return source_lines(text, limit)
