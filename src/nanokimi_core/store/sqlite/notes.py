@@ -37,6 +37,7 @@ _COUNTED = {
 
 def counters(tx: Transaction) -> Mapping[str, int]:
     """Give all counters; what is open and what is dead is counted from the rows."""
+    tx.write_counts()
     given = dict.fromkeys(_KEPT, 0)
     given.update(tx.all("SELECT name, count FROM counter"))
     given.update((name, tx.one(question)[0]) for name, question in _COUNTED.items())

@@ -16,7 +16,7 @@ Values = Sequence[Any]
 class Transaction:
     """A connection with what one store knows: who holds its claims, how long, and what time it is.
 
-    Nothing in here outlives a rollback: counters are collected and written just before the commit, and the numbers of
+    Nothing in here outlives a rollback: counters are collected and written before the commit, and the numbers of
     lanes are forgotten by ``undone``.
 
     Args:
@@ -49,14 +49,18 @@ class Transaction:
                 self._lanes.clear()
 
     def commit(self) -> None:
-        """Write the counters and end the transaction; what is on disk then stays."""
+        """End the transaction: what is on disk then stays."""
+        self.write_counts()
+        self.execute("COMMIT")
+
+    def write_counts(self) -> None:
+        """Write what was counted so far, for somebody who reads counters in the same transaction."""
         if self._counts:
             self.connection.executemany(
                 "INSERT INTO counter VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET count = count + excluded.count",
                 tuple(self._counts.items()),
             )
-        self.execute("COMMIT")
-        self._counts.clear()
+            self._counts.clear()
 
     def roll_back(self) -> None:
         """Undo everything since ``begin``."""
