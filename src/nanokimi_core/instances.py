@@ -66,6 +66,7 @@ class Instance:
         last_error: What went wrong last; empty where nothing did.
         restarts: How often it was started again.
         alive: Whether ``live`` has yet to end: at a stop, those that remain hold it up.
+        back_off: Makes what says how long to wait before it is started again.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Instance:
     last_error: str = ""
     restarts: int = 0
     alive: bool = False
+    back_off: Callable[[], BackOff] = BackOff
 
     async def check(self) -> list[Check]:
         """Ask the plugin's lines for ``nanokimi doctor``."""
@@ -115,7 +117,7 @@ class Instance:
         Raises:
             PluginError: The object can't be made at the start.
         """
-        waits, made = BackOff(), False
+        waits, made = self.back_off(), False
         self.alive = True
         try:
             while True:
@@ -163,7 +165,7 @@ class Instance:
                 raise fault(self.provided.plugin, f'to make "{self.name}"', said)
 
     async def _keep_running(self, work: Callable[[Any], Awaitable[None] | None] | None) -> None:
-        waits = BackOff()
+        waits = self.back_off()
         self._stands("running")
         while work is not None:
             begun = anyio.current_time()

@@ -21,8 +21,10 @@ import anyio
 from nanokimi_core.errors import PluginError
 from nanokimi_core.plugins import Plugin, blame
 
-LEAVING = 10.0
+LEAVING = 10.0  # seconds in which what was entered must be left
 _REMEDY = "mend or update it, or take it out of nanokimi.toml"
+
+_CANCELLATIONS = ("CancelledError", "Cancelled")  # asyncio's and trio's, whichever of them runs
 
 T = TypeVar("T")
 
@@ -188,7 +190,7 @@ def fault(plugin: Plugin | str, doing: str, said: str) -> PluginError:
 
 
 def named(plugin: Plugin | str, doing: str, error: BaseException) -> PluginError:
-    """Make the error that names a plugin as the culprit of something that came out of it; of a group, the first."""
+    """Make the error that names a plugin as the culprit of something that came out of it; of a group, the worst."""
     leaf = _leaf(error)
     if isinstance(plugin, Plugin) and isinstance(leaf, OSError):
         return blame(plugin, doing, leaf)
@@ -196,9 +198,9 @@ def named(plugin: Plugin | str, doing: str, error: BaseException) -> PluginError
 
 
 def describe(error: BaseException) -> str:
-    """Say in a line what came out of a plugin; of a group, the first."""
+    """Say in a line what came out of a plugin; of a group, the worst."""
     leaf = _leaf(error)
-    if _is_cancellation(leaf) or type(leaf).__name__ in ("CancelledError", "Cancelled"):
+    if type(leaf).__name__ in _CANCELLATIONS:
         return f"it raised {type(leaf).__name__}, a cancellation that nobody asked for"
     try:
         return " ".join(f"{type(leaf).__name__}: {leaf}".split())[:500]
@@ -279,6 +281,13 @@ def _is_cancellation(error: BaseException) -> bool:
 
 
 def _leaf(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = next((each for each in error.exceptions if not _is_cancellation(each)), error.exceptions[0])
-    return error
+    """Give the worst of a group: what would have ended the host, then a fault, then a cancellation."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    return min((_leaf(each) for each in error.exceptions), key=_harm)
+
+
+def _harm(error: BaseException) -> int:
+    if type(error).__name__ in _CANCELLATIONS:
+        return 2
+    return 1 if isinstance(error, Exception) else 0
