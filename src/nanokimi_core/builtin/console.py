@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nanokimi_core.contracts.plugin import Context
 from nanokimi_core.contracts.transport import Inbox, Traits, Transport
-from nanokimi_core.errors import Undeliverable
+from nanokimi_core.errors import NanoKimiError, Undeliverable
 from nanokimi_core.hookspecs import Spec, hookimpl
 from nanokimi_core.logs import printable
 from nanokimi_core.messages import Inbound, Outbound, Receipt
@@ -38,21 +38,26 @@ class Console:
     """One chat: lines from standard input, answers on standard output as they grow.
 
     In a terminal the next line can be typed while an answer is being written (``/stop``). From a pipe, a line is
-    taken when the one before has been answered.
+    taken when the one before has been answered; answers to anything else go to standard error.
+
+    Attributes:
+        lost: Lines that the core could not keep.
 
     Args:
         config: The table.
-        context: The core's.
+        assistant: What the assistant is called.
     """
 
-    traits = Traits(max_text=1_000_000, markup="markdown", draft_interval=0)
+    traits = Traits(max_text=1_000_000, markup="markdown", draft_interval=0, quotes="always")
 
-    def __init__(self, config: ConsoleConfig, context: Context) -> None:
+    def __init__(self, config: ConsoleConfig, assistant: str) -> None:
         self._once = config.once
-        self._assistant = context.assistant
+        self._assistant = assistant
         self._terminal = sys.stdin is not None and sys.stdin.isatty() and config.once is None
         self._closed = False
+        self._asked = ""
         self._answered = anyio.Event()
+        self.lost = 0
         self._key = ""
         self._shown = ""
 
@@ -78,6 +83,9 @@ class Console:
         Raises:
             Undeliverable: Standard output is closed or full.
         """
+        if self._earlier(message):
+            await self._aside(f"{self._assistant}, to something earlier: {message.text}")
+            return None
         shown = self._shown.rstrip() if self._key == message.key else ""
         unended = bool(self._shown) and not shown
         self._key = self._shown = ""
@@ -93,6 +101,8 @@ class Console:
 
     async def draft(self, message: Outbound) -> None:
         """Show what has been added to the answer."""
+        if self._earlier(message):
+            return
         text = message.text.lstrip()
         if self._key != message.key:
             self._key, self._shown = message.key, ""
@@ -102,10 +112,32 @@ class Console:
             self._shown = text
 
     async def _ask(self, inbox: Inbox, text: str) -> None:
-        self._answered = anyio.Event()
-        await inbox.deliver(Inbound(uuid.uuid4().hex, CHAT, "owner", text, sender_name=_user()))
-        if not self._terminal:
-            await self._answered.wait()
+        message = written(text, uuid.uuid4().hex)
+        self._asked, self._answered = message.id, anyio.Event()
+        try:
+            await inbox.deliver(message)
+        except NanoKimiError as error:
+            self.lost += 1
+            await self._aside(f"nanokimi: {error}")
+            self._closed = not self._terminal
+        else:
+            if not self._terminal:
+                await self._answered.wait()
+
+    def _earlier(self, message: Outbound) -> bool:
+        """Whether it answers something else than what was asked here just now."""
+        return not self._terminal and message.reply_to not in (None, self._asked)
+
+    async def _aside(self, text: str) -> None:
+        """Write something that is no answer."""
+
+        def write() -> None:
+            if sys.stderr is not None:
+                sys.stderr.write(printable(text) + "\n")
+                sys.stderr.flush()
+
+        with suppress(OSError, ValueError):
+            await anyio.to_thread.run_sync(write)
 
     def _who(self) -> str:
         return f"{self._assistant}: " if self._terminal else ""
@@ -122,6 +154,11 @@ class Console:
         except (OSError, ValueError) as error:
             self._closed = True
             raise Undeliverable(f"standard output is closed or full: {error}") from error
+
+
+def written(text: str, number: str) -> Inbound:
+    """Make the message of a line; ``number`` is its id."""
+    return Inbound(number, CHAT, "owner", text, sender_name=_user())
 
 
 def _user() -> str:
@@ -167,4 +204,8 @@ class _Reader(threading.Thread):
 @hookimpl
 def nanokimi_transports() -> list[Spec[Transport]]:
     """Register ``console``."""
-    return [Spec("console", Console, config=ConsoleConfig)]
+    return [Spec("console", _console, config=ConsoleConfig)]
+
+
+def _console(config: ConsoleConfig, context: Context) -> Console:
+    return Console(config, context.assistant)
