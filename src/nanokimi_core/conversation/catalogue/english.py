@@ -93,8 +93,7 @@ ENGLISH: Final[Mapping[Key, str]] = {
     "owner_chats_none": "I know no chats yet.",
     "chat_allowed": "let in",
     "chat_denied": "shut out",
-    "chat_by_toml": "let in by nanokimi.toml",
-    "chat_undecided": "not let in",
+    "chat_undecided": "as nanokimi.toml says",
     "owner_status": "{name}, NanoKimi {version}. Chats: {chats}; agents up: {warm}; turns running: {turns}; messages "
     "waiting: {waiting}; to be sent: {owed}; given up: {dead}.",
     "owner_status_instance": "{name} ({kind}): {state}",

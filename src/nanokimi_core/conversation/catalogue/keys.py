@@ -75,7 +75,6 @@ Key = Literal[
     "owner_chats_none",
     "chat_allowed",
     "chat_denied",
-    "chat_by_toml",
     "chat_undecided",
     "owner_status",
     "owner_status_instance",

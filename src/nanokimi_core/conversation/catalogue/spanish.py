@@ -97,8 +97,7 @@ SPANISH: Final[Mapping[Key, str]] = {
     "owner_chats_none": "Aún no conozco ningún chat.",
     "chat_allowed": "puede entrar",
     "chat_denied": "queda fuera",
-    "chat_by_toml": "puede entrar por nanokimi.toml",
-    "chat_undecided": "no puede entrar",
+    "chat_undecided": "lo que diga nanokimi.toml",
     "owner_status": "{name}, NanoKimi {version}. Chats: {chats}; agentes activos: {warm}; turnos en curso: {turns}; "
     "mensajes en espera: {waiting}; por enviar: {owed}; dejados por imposibles: {dead}.",
     "owner_status_instance": "{name} ({kind}): {state}",
