@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import stat
 import time
 import uuid
@@ -75,6 +76,32 @@ class DataFolder:
         folder = private_folder(self.path / "chats" / safe_name(sandbox))
         (folder / "workspace").mkdir(exist_ok=True)
         return folder
+
+    def erase_chat(self, sandbox: str, part: str = "") -> None:
+        """Erase the files of a chat and its agent; the owner's ``KIMI.md`` stays.
+
+        Args:
+            sandbox: The chat's, or the one that it shares with others.
+            part: Of a shared sandbox: only what is in this folder of its attachments.
+
+        Raises:
+            ConfigError: Something can't be removed.
+        """
+        folder = self.chat(sandbox)
+        doomed = (
+            [folder / "workspace" / "attachments" / safe_name(part)]
+            if part
+            else [folder / "workspace", folder / "agent"]
+        )
+        try:
+            for path in doomed:
+                if path.is_symlink() or path.parent.is_symlink():
+                    path.unlink(missing_ok=True)
+                elif path.exists():
+                    shutil.rmtree(path)
+        except OSError as error:
+            said = f"{error.filename or folder} can't be removed: {error.strerror}"
+            raise ConfigError(said, remedy="remove it yourself") from error
 
     def instructions(self, assistant: str, chat: Path) -> str:
         """Put together what the agent is told about itself: its name, the global and the chat's ``KIMI.md``.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,51 +12,39 @@ from logging import getLogger
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 
-from nanokimi_core.config import ChatRules, Location, Settings
+from nanokimi_core.administration import Administration
+from nanokimi_core.builtin.console import CHAT
+from nanokimi_core.config import Location, Settings, load
 from nanokimi_core.config.location import FILE_NAME
-from nanokimi_core.contracts.backend import Chat, HasRoom
+from nanokimi_core.contracts.backend import HasRoom
 from nanokimi_core.contracts.plugin import HasBackgroundWork
-from nanokimi_core.conversation.accounts import Account
-from nanokimi_core.conversation.lanes import Lanes
-from nanokimi_core.conversation.router import Counters, Router
-from nanokimi_core.conversation.sessions import SessionPool
-from nanokimi_core.conversation.turns import Seat, Turns
-from nanokimi_core.delivery import Delivery
-from nanokimi_core.errors import ConfigError
+from nanokimi_core.contracts.transport import Transport
+from nanokimi_core.control.console import JoinedConsole
+from nanokimi_core.control.server import serve
+from nanokimi_core.control.sockets import SOCKET
+from nanokimi_core.conversation.catalogue import phrase
+from nanokimi_core.conversation.conversation import Conversation
+from nanokimi_core.delivery import Route
+from nanokimi_core.errors import CommandError, ConfigError, NanoKimiError
 from nanokimi_core.folder import DataFolder
+from nanokimi_core.housekeeping import keep_house
+from nanokimi_core.inbox import TransportInbox
 from nanokimi_core.instances import Instance, make
-from nanokimi_core.logs import keep_secret
-from nanokimi_core.messages import ChatKind, Inbound
-from nanokimi_core.owner import Owner
-from nanokimi_core.plugins import Kind, PluginHost
+from nanokimi_core.plugins import Kind, Plugin, PluginHost
+from nanokimi_core.reloading import changed_auths, merged
+from nanokimi_core.store import Store
+from nanokimi_core.store.sqlite import SqliteStore
+from nanokimi_core.watchdog import Watchdog
 
+CONSOLE = ("console", CHAT)
+
+_LAST_SENDS = 5.0
+_LEAVING = 30.0
 _ROOM_WITHOUT_ADVICE = 8
 
 log = getLogger("nanokimi")
-
-
-class _Intake:
-    """The ``Inbox`` of one transport."""
-
-    def __init__(self, name: str, router: Router, closed: anyio.Event) -> None:
-        self.name = name
-        self._router = router
-        self._closed = closed
-
-    def ready(self) -> None:
-        log.info("%s is connected", self.name)
-
-    async def deliver(self, message: Inbound) -> None:
-        if not self._closed.is_set():
-            await self._router.receive(self.name, message)
-
-    def sent(self, key: str, network_id: str) -> None:
-        log.debug("%s: receipt for %s: %s", self.name, key, network_id)
-
-    def typing(self, chat: str) -> None:
-        log.debug("%s: somebody writes in %s", self.name, chat)
 
 
 @dataclass
@@ -64,7 +52,7 @@ class Assistant:
     """One assistant, made from the toml; ``run`` is its life.
 
     Attributes:
-        settings: The toml's.
+        settings: The toml's; replaced by a reload.
         location: Where the toml and the data lie.
         host: The plugins.
     """
@@ -75,18 +63,36 @@ class Assistant:
 
     def __post_init__(self) -> None:
         self.folder = DataFolder(self.location.data)
-        self.delivery = Delivery(log)
-        self.owner = Owner(self.settings.owner, self.delivery, log)
+        self.store: Store = SqliteStore(self.location.data / "nanokimi.db", log=log)
         self.instances: dict[str, Instance] = {}
-        self.counters = Counters()
+        self.conversation = Conversation(
+            lambda: self.settings, self.store, self.folder, self.instances, room=self._room, log=log
+        )
+        self.since = time.time()
+        self.operations = Administration(self)
+        self.conversation.use_operations(self.operations)
         self._stopping = anyio.Event()
         self._receiving = 0
-        self._accounts: dict[str, Account] = {}
+        self._plugins: TaskGroup | None = None
+        self._work: TaskGroup | None = None
+        self._background = False
+        self._console: JoinedConsole | None = None
+        self._auth_scopes: dict[str, anyio.CancelScope] = {}
 
     @property
     def stopping(self) -> bool:
         """Whether a stop has been asked for."""
         return self._stopping.is_set()
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs, with its transports."""
+        return self._receiving > 0
+
+    @property
+    def failed(self) -> int:
+        """Count the attempts to answer that have failed since the start."""
+        return self.conversation.failed
 
     def prepare(self) -> None:
         """Load the plugins that the toml enables, and check their tables.
@@ -104,10 +110,13 @@ class Assistant:
                 raise ConfigError(
                     said, remedy=f'give one another name: [plugins.NAME] use = "{self.settings.use(name)}"'
                 )
-            made = make(
-                kind, name, settings=self.settings, location=self.location, host=self.host, tell=self.owner.tell
-            )
-            self.instances[f"{kind} {name}"] = made
+            self.instances[f"{kind} {name}"] = self._make(kind, name, self.settings)
+
+    def _make(self, kind: Kind, name: str, settings: Settings) -> Instance:
+        return make(kind, name, settings=settings, location=self.location, host=self.host, tell=self._plugin_says)
+
+    async def _plugin_says(self, key: str, text: str) -> None:
+        await self.conversation.owner.plugin_says(key, text)
 
     def _check_tables(self) -> None:
         """Refuse a table of a plugin that there is none of: most often a misspelt name."""
@@ -130,7 +139,7 @@ class Assistant:
             yield "auth", name
 
     def stop(self) -> None:
-        """Stop: intake ends, running turns finish within ``stop_timeout``."""
+        """Stop: intake ends, running turns finish within ``stop_timeout`` or go back into their lanes."""
         self._stopping.set()
 
     async def run(self) -> None:
@@ -138,55 +147,145 @@ class Assistant:
 
         Raises:
             PluginError: A plugin can't be started.
+            ConfigError: The store can't be opened.
         """
-        async with flat_errors(), anyio.create_task_group() as plugins:
-            for kind in ("auth", "backend"):
-                await self._start(plugins, kind, _background)
-            async with anyio.create_task_group() as work:
-                await self._serve(work)
-                work.cancel_scope.cancel()
-            plugins.cancel_scope.cancel()
+        async with flat_errors(), self.store, self._watched():
+            await self.conversation.load()
+            async with anyio.create_task_group() as plugins:
+                await self._start_agents(plugins, background=True)
+                await self._serve()
+                plugins.cancel_scope.cancel()
 
     @asynccontextmanager
     async def without_transports(self) -> AsyncIterator[Assistant]:
-        """Start the accounts and backends only, without their background work, for commands."""
+        """Start the accounts and backends only, without their background work and the store, for commands."""
         async with flat_errors(), anyio.create_task_group() as plugins:
-            for kind in ("auth", "backend"):
-                await self._start(plugins, kind, None)
+            await self._start_agents(plugins, background=False)
             try:
                 yield self
             finally:
                 plugins.cancel_scope.cancel()
 
-    def chat(self, transport: str, message: Inbound, rules: ChatRules) -> Seat:
-        """Find the chat of a message, its account and its backend."""
-        return self.seat(f"{transport}:{message.chat}", rules, name=message.chat_name, kind=message.kind)
-
-    def seat(self, chat: str, rules: ChatRules, *, name: str = "", kind: ChatKind = "direct") -> Seat:
-        """Give the chat, account and backend that go with a chat's id under its rules.
+    @asynccontextmanager
+    async def offline(self) -> AsyncIterator[Assistant]:
+        """Open the store, and start the accounts and backends, for commands that hold the folder's lock.
 
         Raises:
-            ConfigError: A ``KIMI.md`` can't be read.
+            ConfigError: The store can't be opened.
         """
-        account = self._account(chat, rules.auth)
-        sandbox = rules.sandbox or chat
-        folder = self.folder.chat(sandbox)
-        instructions = self.folder.instructions(self.settings.assistant, folder)
-        value = Chat(chat, name, kind, folder, account, sandbox, instructions)
-        return Seat(value, account, rules.backend, self.instances[f"backend {rules.backend}"].value)
+        async with self.store:
+            await self.conversation.load()
+            async with self.without_transports():
+                yield self
 
-    def _account(self, chat: str, chain: tuple[str, ...]) -> Account:
-        if chat not in self._accounts:
-            auths = [(name, self.instances[f"auth {name}"].value) for name in chain]
-            self._accounts[chat] = Account(auths, keep_secret)
-        return self._accounts[chat]
+    async def reload(self) -> list[str]:
+        """Read the toml again, and use what can be used at once; gives a sentence for each thing that can't.
+
+        Raises:
+            NanoKimiError: It is wrong, or an account can't be made of it: everything stays as it was.
+        """
+        read = load(self.location)
+        settings, later = merged(self.settings, read)
+        made = {name: self._make("auth", name, settings) for name in changed_auths(self.settings, settings)}
+        old = {name: self._auth_scopes.pop(name, None) for name in made}
+        for name, instance in made.items():
+            await self._start_auth(instance)
+            self.instances[f"auth {name}"] = instance
+        self.settings = settings
+        for scope in old.values():
+            if scope is not None:
+                scope.cancel()
+        await self.conversation.settings_changed()
+        return later
+
+    async def reload_and_tell(self) -> None:
+        """Read the toml again, and say in the log what came of it."""
+        try:
+            later = await self.reload()
+        except NanoKimiError as error:
+            log.error("the toml is not used: %s", error)
+        else:
+            log.info("the toml is read again%s", "".join(f"; {sentence}" for sentence in later))
+
+    async def receive(self, name: str, transport: Transport, plugin: Plugin | str) -> None:
+        """Run a transport once, with an inbox of its own; ends as its ``run`` does."""
+        delivery, patience = self.conversation.delivery, anyio.CancelScope()
+        route = delivery.route(name)
+        if route is None:
+            route = Route(name, transport, plugin, log)
+            await delivery.add(route)
+        route.use(transport)
+        route.close()
+        inbox = TransportInbox(name, route, self.conversation.router, self.store, self._stopping)
+        if self._work is not None:
+            self._work.start_soon(route.open_anyway, patience)
+        try:
+            await transport.run(inbox)
+        except BaseException:
+            route.close()
+            raise
+        finally:
+            patience.cancel()
+            inbox.end()
+        route.open()  # it has nothing more to bring, and may still send
+
+    @asynccontextmanager
+    async def join(self, drop: bool) -> AsyncIterator[JoinedConsole]:
+        """Let a terminal be the console of this process.
+
+        Args:
+            drop: End what waits in the console's chat, before and after: the terminal asks for single answers.
+
+        Raises:
+            CommandError: The process has a console of its own, or another terminal has joined.
+        """
+        if self._work is None or "transport console" in self.instances:
+            raise CommandError("the running process has the console itself", remedy="write to it in its own terminal")
+        if self._console is None:
+            self._console = JoinedConsole(self.settings.assistant, lambda: self.failed)
+            self._work.start_soon(self.receive, "console", self._console, "the console")
+        with self._console.reserved():
+            if drop:
+                await self.drop_waiting(*CONSOLE)
+            try:
+                yield self._console
+            finally:
+                if drop:
+                    with anyio.move_on_after(_LAST_SENDS, shield=True):
+                        await self.drop_waiting(*CONSOLE)
+
+    async def drop_waiting(self, transport: str, chat: str) -> int:
+        """End what waits unanswered in a chat, and give its count.
+
+        Raises:
+            StoreError: It can't be written now.
+        """
+        count = await self.store.cancel_waiting(transport, chat)
+        self.conversation.lanes.emptied((transport, chat))
+        return count
 
     def _of(self, kind: str) -> list[Instance]:
         return [instance for instance in self.instances.values() if instance.kind == kind]
 
-    async def _start(self, tasks: TaskGroup, kind: str, work: Callable[[Any], Awaitable[None] | None] | None) -> None:
-        for instance in self._of(kind):
-            await tasks.start(instance.live, work, name=f"{kind} {instance.name}")
+    async def _start_agents(self, tasks: TaskGroup, *, background: bool) -> None:
+        self._plugins, self._background = tasks, background
+        for instance in self._of("auth"):
+            await self._start_auth(instance)
+        for instance in self._of("backend"):
+            await tasks.start(instance.live, _background if background else None, name=f"backend {instance.name}")
+
+    async def _start_auth(self, instance: Instance) -> None:
+        """Start an account in a scope of its own, so that a reload can end it by itself."""
+        if self._plugins is None:
+            return
+        scope = self._auth_scopes[instance.name] = anyio.CancelScope()
+        work = _background if self._background else None
+
+        async def live(*, task_status: anyio.abc.TaskStatus[None]) -> None:
+            with scope:
+                await instance.live(work, task_status=task_status)
+
+        await self._plugins.start(live, name=f"auth {instance.name}")
 
     async def _room(self, backend: str) -> int:
         if self.settings.limits.max_warm != "auto":
@@ -194,52 +293,62 @@ class Assistant:
         value = self.instances[f"backend {backend}"].value
         return await value.room() if isinstance(value, HasRoom) else _ROOM_WITHOUT_ADVICE
 
-    async def _serve(self, work: TaskGroup) -> None:
-        limits = self.settings.limits
-        pool = SessionPool(
-            work,
-            idle_timeout=limits.idle_timeout.total_seconds(),
-            enter_timeout=limits.turn_silence.total_seconds(),
-            room=self._room,
-            log=log,
-        )
-        work.start_soon(self.owner.run)
-        lanes = Lanes(work, max_turns=limits.max_turns, max_waiting=limits.max_waiting)
-        router = Router(self.settings, lanes, Turns(pool, limits), self.delivery, self.owner, seat=self.chat, log=log)
-        self.counters = router.counters
-        async with anyio.create_task_group() as transports:
-            await self._open(transports, router, lanes)
-            await self._stopping.wait()
-            await self._wind_up(lanes, pool)
-            transports.cancel_scope.cancel()
+    @asynccontextmanager
+    async def _watched(self) -> AsyncIterator[None]:
+        limit = self.settings.limits.hang_limit.total_seconds()
+        async with Watchdog(self.instances.values(), hang_limit=limit) as watchdog:
+            self._watchdog = watchdog
+            yield
 
-    async def _wind_up(self, lanes: Lanes, pool: SessionPool) -> None:
+    async def _serve(self) -> None:
+        async with anyio.create_task_group() as work:
+            self._work = work
+            await self.conversation.start(work)
+            work.start_soon(keep_house, self.store, lambda: self.settings.limits, log)
+            await work.start(serve, self.folder.path / SOCKET, self.operations, self.join)
+            async with anyio.create_task_group() as transports:
+                await self._open(transports)
+                await self.conversation.open()
+                await self._introduce()
+                await self._stopping.wait()
+                await self._wind_up()
+                transports.cancel_scope.cancel()
+            work.cancel_scope.cancel()
+
+    async def _introduce(self) -> None:
+        """Say what the owner must know at the start."""
+        owner = self.conversation.owner
+        for problem in self.settings.problems:
+            await owner.tell(f"senders {problem}", phrase(owner.language, "owner_senders", cause=problem))
+        if any(name != "console" for name in self.settings.transports):
+            self.conversation.offer_ownership()
+
+    async def _wind_up(self) -> None:
         wait = self.settings.limits.stop_timeout.total_seconds()
-        with anyio.move_on_after(wait) as deadline:
-            await lanes.drained()
-        if deadline.cancelled_caught:
-            log.warning("stopped with turns unfinished after %g s", wait)
+        self._watchdog.stop_within(3 * wait + _LEAVING)
+        if not await self.conversation.wind_up(wait):
+            log.warning("stopped with turns unfinished after %g s; they go on at the next start", wait)
+        with anyio.move_on_after(min(wait, _LAST_SENDS)):
+            await self.conversation.delivery.settled()
         with anyio.move_on_after(wait):
-            await pool.leave_all()
+            await self.conversation.pool.leave_all()
 
-    async def _open(self, tasks: TaskGroup, router: Router, lanes: Lanes) -> None:
+    async def _open(self, tasks: TaskGroup) -> None:
         transports = self._of("transport")
         self._receiving = len(transports)
         for transport in transports:
-            intake = _Intake(transport.name, router, self._stopping)
-            work = partial(self._receive, intake, lanes)
+            work = partial(self._receive, transport)
             await tasks.start(transport.live, work, name=f"transport {transport.name}")
 
-    def _receive(self, intake: _Intake, lanes: Lanes, transport: Any) -> Awaitable[None]:
-        self.delivery.add(intake.name, transport)
-        return self._until_end(transport.run(intake), lanes)
+    def _receive(self, instance: Instance, transport: Any) -> Awaitable[None]:
+        return self._until_end(self.receive(instance.name, transport, instance.provided.plugin))
 
-    async def _until_end(self, running: Awaitable[None], lanes: Lanes) -> None:
+    async def _until_end(self, running: Awaitable[None]) -> None:
         """When the last transport has come to its end and everything is answered, the assistant stops."""
         await running
         self._receiving -= 1
         if self._receiving == 0:
-            await lanes.drained()
+            await self.conversation.settled()
             self.stop()
         await anyio.sleep_forever()
 
@@ -260,30 +369,3 @@ async def flat_errors() -> AsyncIterator[None]:
         if isinstance(error, Exception) and not isinstance(error, ExceptionGroup):
             raise error from error.__cause__
         raise
-
-
-async def stop_on_signals(
-    assistant: Assistant,
-    heard: Callable[[signal.Signals], None] | None = None,
-    *,
-    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
-) -> None:
-    """Stop the assistant at the first SIGTERM or SIGINT, and the process at once at the second.
-
-    Args:
-        assistant: To be stopped.
-        heard: Told of the first signal.
-        task_status: Started when signals are listened for.
-    """
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        task_status.started()
-        first: signal.Signals | None = None
-        async for number in signals:
-            if first is not None:
-                signal.signal(number, signal.SIG_DFL)
-                signal.raise_signal(number)
-            first = signal.Signals(number)
-            log.info("%s: stopping", first.name)
-            if heard is not None:
-                heard(first)
-            assistant.stop()

@@ -52,7 +52,7 @@ def chat(
     if stopped is not None:
         raise typer.Exit(128 + stopped)
     interactive = once is None and sys.stdin is not None and sys.stdin.isatty()
-    if assistant.counters.failed and not interactive:
+    if assistant.failed and not interactive:
         raise typer.Exit(FAILED)
 
 

@@ -15,6 +15,10 @@ from nanokimi_core.errors import AgentError, CommandError, LoginNeeded, NanoKimi
 BUILT_IN = {
     "chat": "Talk to the assistant in this terminal.",
     "run": "Run the assistant as a service, with every transport of the toml.",
+    "status": "Say how the assistant stands.",
+    "reload": "Have the running process read its toml again.",
+    "chats": "The chats that are known, and who may talk to the assistant.",
+    "dead": "Messages and answers that were given up.",
     "init": "Write a nanokimi.toml with comments, from questions or from flags.",
     "config": "Show what the toml comes to.",
     "plugins": "List the installed plugins, and what is wrong with them.",

@@ -146,7 +146,7 @@ def _ask(setup: Setup, chat: str, question: Callable[[Any, Chat], Awaitable[T]],
 
     async def ask() -> T:
         async with assistant.without_transports():
-            seat: Seat = assistant.seat(chat, rules)
+            seat: Seat = assistant.conversation.seats.seat(chat, rules)
             if not isinstance(seat.backend, Inspectable):
                 raise CommandError(
                     f'the backend "{rules.backend}" has no agent to look into',

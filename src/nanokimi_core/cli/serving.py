@@ -14,7 +14,8 @@ from nanokimi_core.cli.progress import show_progress
 from nanokimi_core.contracts.backend import BuildsImage, ImageStatus
 from nanokimi_core.errors import CommandError
 from nanokimi_core.instances import Instance
-from nanokimi_core.runtime import Assistant, flat_errors, stop_on_signals
+from nanokimi_core.runtime import Assistant, flat_errors
+from nanokimi_core.signals import heed_signals
 
 
 async def serve(assistant: Assistant, heard: Callable[[signal.Signals], None]) -> None:
@@ -24,7 +25,7 @@ async def serve(assistant: Assistant, heard: Callable[[signal.Signals], None]) -
         NanoKimiError: A plugin can't be started.
     """
     async with flat_errors(), anyio.create_task_group() as tasks:
-        await tasks.start(stop_on_signals, assistant, heard)
+        await tasks.start(heed_signals, assistant, heard)
         await assistant.run()
         tasks.cancel_scope.cancel()
 

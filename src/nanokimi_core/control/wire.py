@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any
 
 import anyio
@@ -83,6 +84,14 @@ class Wire:
     async def aclose(self) -> None:
         """Leave."""
         await self._stream.aclose()
+
+    async def __aenter__(self) -> Wire:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
 
 def as_value(error: NanoKimiError) -> dict[str, Any]:

@@ -14,12 +14,13 @@ class Account:
     It remembers what it was asked for and what it gave, so that the core sees when a running agent must be restarted.
 
     Args:
-        chain: Instances with their names, in the toml's order.
+        chain: Gives the instances with their names, in the toml's order; asked each time, so that it follows a
+            reload.
         keep_secret: Gets every secret that passes, so that no log shows it.
     """
 
-    def __init__(self, chain: Sequence[tuple[str, Auth]], keep_secret: Callable[[str], None]) -> None:
-        self._chain = tuple(chain)
+    def __init__(self, chain: Callable[[], Sequence[tuple[str, Auth]]], keep_secret: Callable[[str], None]) -> None:
+        self._chain = chain
         self._keep_secret = keep_secret
         self._need: Need | None = None
         self._source: tuple[str, Auth] | None = None
@@ -34,7 +35,7 @@ class Account:
         """
         self._need = need
         reasons = []
-        for name, auth in self._chain:
+        for name, auth in self._chain():
             try:
                 grant = await auth.grant(need)
             except LoginNeeded as error:
@@ -75,7 +76,7 @@ class Account:
 
     async def status(self) -> AuthStatus:
         """Say how the account stands that would serve now: the first that is usable, else the first."""
-        states = [await auth.status() for _, auth in self._chain]
+        states = [await auth.status() for _, auth in self._chain()]
         usable = (status for status in states if status.state in ("ok", "expiring"))
         first = states[0] if states else AuthStatus("login_needed", remedy='set auth = "apikey" in nanokimi.toml')
         return next(usable, first)

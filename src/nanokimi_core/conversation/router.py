@@ -1,153 +1,272 @@
-"""From a delivered message to its answer: who gets in, what is a command, what becomes a turn."""
+"""From a delivered message to its place in the store: who gets in, what is a command, what becomes a turn."""
 
 from __future__ import annotations
 
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from functools import partial
 from logging import Logger
-from typing import Protocol
+from typing import Any
+
+import anyio.to_thread
 
 from nanokimi_core.config import ChatRules, Settings
-from nanokimi_core.contracts.backend import Turn
-from nanokimi_core.conversation import catalogue
-from nanokimi_core.conversation.access import chat_ids, is_triggered
-from nanokimi_core.conversation.attachments import take_in
+from nanokimi_core.conversation.access import chat_ids, is_triggered, senders_names
+from nanokimi_core.conversation.attachments import discard, take_in
+from nanokimi_core.conversation.catalogue import Phrase, phrase, unknown_chat
+from nanokimi_core.conversation.grants import Grants
 from nanokimi_core.conversation.lanes import Lanes
-from nanokimi_core.conversation.showing import Showing
-from nanokimi_core.conversation.turns import Seat, Turns
+from nanokimi_core.conversation.orders import Orders
+from nanokimi_core.conversation.owner import Owner
+from nanokimi_core.conversation.ownership import Ownership
+from nanokimi_core.conversation.turns import Turns
 from nanokimi_core.delivery import Delivery
-from nanokimi_core.errors import AgentError, NanoKimiError
-from nanokimi_core.messages import Inbound
+from nanokimi_core.files import safe_name
+from nanokimi_core.folder import DataFolder
+from nanokimi_core.messages import Attachment, Inbound
+from nanokimi_core.store import Arrival, Outcome, Role, Store
 
-
-class TellsOwner(Protocol):
-    """Says something to the owner."""
-
-    async def tell(self, key: str, text: str) -> None:
-        """Say it, once for each ``key`` until ``text`` changes."""
-        ...
-
-
-@dataclass
-class Counters:
-    """What has happened since the start."""
-
-    answered: int = 0
-    failed: int = 0
-    refused: int = 0
+_COMMANDS = frozenset({"/help", "/new", "/stop", "/status"})
+_REFUSE_AGAIN = 60.0
+_DAY = 86_400.0
+_MOST_SEEN = 20_000
 
 
 class Router:
-    """Takes messages from every transport and sees to their answers.
+    """Takes messages from every transport and keeps what is to be kept.
 
     Args:
-        settings: The toml's.
-        lanes: Where turns wait.
-        turns: Who runs them.
-        delivery: Who sends answers.
-        owner: Who hears of failures.
-        seat: Finds the chat, account and backend of a message under its rules.
+        settings: Live.
+        store: Where messages are kept.
+        lanes: Where they wait.
+        turns: What runs, to be stopped.
+        delivery: Knows the transports.
+        owner: Who hears of strangers.
+        ownership: Who the owner is.
+        grants: What the owner has granted in chat.
+        orders: Carries out what the owner orders.
+        folder: Where chats have their files.
         log: For what nobody needs to be told.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Callable[[], Settings],
+        store: Store,
         lanes: Lanes,
         turns: Turns,
         delivery: Delivery,
-        owner: TellsOwner,
         *,
-        seat: Callable[[str, Inbound, ChatRules], Seat],
+        owner: Owner,
+        ownership: Ownership,
+        grants: Grants,
+        orders: Orders,
+        folder: DataFolder,
         log: Logger,
     ) -> None:
         self._settings = settings
+        self._store = store
         self._lanes = lanes
         self._turns = turns
         self._delivery = delivery
         self._owner = owner
-        self._seat = seat
+        self._ownership = ownership
+        self._grants = grants
+        self._orders = orders
+        self._folder = folder
         self._log = log
-        self.counters = Counters()
-        self._commands = {"/help": self._help, "/new": self._new}
+        self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
     async def receive(self, transport: str, message: Inbound) -> None:
-        """Take a message; returns when it waits in its chat's lane, or has been refused."""
-        if message.event != "message" or (message.from_me and message.kind != "self"):
+        """Take a message; returns when it is kept, or was refused and counted.
+
+        Raises:
+            StoreError: It can't be kept now.
+            TypeError: It is no message.
+        """
+        message = _checked(message)
+        if message.from_me and await self._is_ours(transport, message):
+            self._refuse(message, "own")
             return
         ids = chat_ids(transport, message)
-        rules = self._settings.rules(ids)
-        if not rules.known:
-            self.counters.refused += 1
-            remedy = f'to let it in, add to nanokimi.toml: [chats."{ids[0]}"]'
-            await self._owner.tell(f"unknown {ids[0]}", f"refused a message from the unknown chat {ids[0]}; {remedy}")
+        rules = self._settings().rules(ids)
+        if self._ownership.is_claim(message):
+            welcome = await self._ownership.claimed_by(transport, message, rules.language)
+            message = replace(message, text="/owner")  # the code is for nobody else to read
+            if welcome is not None:
+                await self._reply(transport, message, welcome)
+                return
+        owner = self._ownership.is_owner(transport, message)
+        if not (rules.known or owner or self._grants.of(ids)):
+            self._refuse(message, "chat")
+            await self._introduce(transport, message, denied=self._grants.of(ids) is False)
+        elif not (owner or rules.may_speak(senders_names(message))):
+            self._refuse(message, "sender")
+        else:
+            await self._see(transport, message)
+            await self._take(transport, message, rules, owner=owner)
+
+    async def _take(self, transport: str, message: Inbound, rules: ChatRules, *, owner: bool) -> None:
+        if message.event != "message" or (message.from_me and message.kind != "self"):
+            await self._keep(transport, message, Role.CONTEXT, rules)
             return
-        command = message.text.strip().lower()
-        if command == "/stop":
-            await self._stop(transport, message)
-        elif command in self._commands or is_triggered(message, rules, self._settings.assistant):
-            await self._queue(transport, message, rules, command)
+        word = (message.text.split(maxsplit=1) or [""])[0].lower()
+        if word == "/owner":
+            await self._reply(transport, message, None)
+            return
+        if word in _COMMANDS or (owner and word.startswith("/")):
+            if not await self._command(transport, message, word, rules, owner=owner):
+                await self._turn(transport, message, rules)
+        elif is_triggered(message, rules, self._settings().assistant):
+            await self._turn(transport, message, rules)
+        else:
+            await self._keep(transport, message, Role.CONTEXT, rules)
 
-    async def _queue(self, transport: str, message: Inbound, rules: ChatRules, command: str) -> None:
-        act = self._commands.get(command, self._answer)
-        dated = message if message.at else replace(message, at=datetime.now(UTC).astimezone())
+    async def _turn(self, transport: str, message: Inbound, rules: ChatRules, role: Role = Role.TURN) -> None:
+        lane, limits = (transport, message.chat), self._settings().limits
+        if self._lanes.waiting(lane) >= limits.max_waiting or self._lanes.total >= limits.max_waiting_all:
+            await self._refuse_at_cap(transport, message, phrase(rules.language, "too_many_waiting"), _REFUSE_AGAIN)
+            return
+        if rules.turns_per_day is not None and role is Role.TURN:
+            today = date.today().isoformat()  # the owner's day
+            if await self._store.turns(*lane, today) >= rules.turns_per_day:
+                await self._refuse_at_cap(transport, message, phrase(rules.language, "too_many_today"), _DAY)
+                return
+        await self._keep(transport, message, role, rules)
+        if rules.arriving == "cancel" and self._lanes.is_running(lane) and self._lanes.waiting(lane):
+            await self._turns.stop(f"{transport}:{message.chat}", by_person=False)
 
-        async def job() -> None:
-            await self._guarded(act, transport, dated, rules)
+    async def _keep(self, transport: str, message: Inbound, role: Role, rules: ChatRules) -> None:
+        if role is Role.CONTEXT and (rules.trigger == "never" or rules.context == 0):
+            discard(message)
+            message = replace(message, text="", quoted="", attachments=())
+        if message.attachments:
+            sandbox = rules.sandbox or f"{transport}:{message.chat}"
+            part = safe_name(f"{transport}:{message.chat}") if rules.sandbox else ""
+            workspace = self._folder.chat(sandbox) / "workspace"
+            message = await anyio.to_thread.run_sync(partial(take_in, message, workspace, part=part))
+        outcome = await self._lanes.accept(Arrival(transport, message, role))
+        if outcome is Outcome.DUPLICATE:
+            discard(message)
 
-        if not self._lanes.submit(f"{transport}:{message.chat}", job):
-            self.counters.refused += 1
-            await self._say(transport, message, catalogue.TOO_MANY_WAITING)
+    async def _command(self, transport: str, message: Inbound, word: str, rules: ChatRules, *, owner: bool) -> bool:
+        """Carry out a command; whether it was one. A message that came before does nothing again."""
+        if await self._store.known(transport, message.chat, message.id):
+            await self._reply(transport, message, None)
+            return True
+        if word == "/new":
+            await self._turn(transport, message, rules, Role.ORDER)
+            return True
+        if owner and (said := await self._orders.carry_out(message.text, rules.language)) is not None:
+            await self._reply(transport, message, said)
+            return True
+        lane = (transport, message.chat)
+        if word == "/help":
+            await self._reply(transport, message, phrase(rules.language, "help"))
+        elif word == "/status":
+            await self._reply(transport, message, self._chat_status(lane, rules))
+        elif word == "/stop":
+            await self._stop(lane, message, rules)
+        else:
+            return False
+        return True
 
-    async def _guarded(self, act: _Act, transport: str, message: Inbound, rules: ChatRules) -> None:
-        """Run a job; whatever goes wrong in it, the chat gets a sentence and the owner the cause."""
-        try:
-            await act(transport, message, rules)
-            self.counters.answered += 1
-        except AgentError as error:
-            sentence = catalogue.failure(error.kind, retry_after=error.retry_after)
-            cause = f"{error}; {error.remedy}" if error.remedy else str(error)
-            await self._failed(transport, message, sentence, f"{error.kind.value}: {cause}")
-        except NanoKimiError as error:
-            await self._failed(transport, message, catalogue.FAULT, str(error))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin boundary
-            self._log.exception("a turn of %s:%s failed in backend %s", transport, message.chat, rules.backend)
-            cause = f"backend {rules.backend} has a fault: {type(error).__name__}: {error}"
-            await self._failed(transport, message, catalogue.FAULT, cause)
+    def _chat_status(self, lane: tuple[str, str], rules: ChatRules) -> Phrase:
+        state = phrase(rules.language, "state_ready")
+        if self._lanes.is_running(lane):
+            state = phrase(rules.language, "state_working")
+        elif lane in self._lanes.held:
+            state = phrase(rules.language, "state_held")
+        name, waiting = self._settings().assistant, self._lanes.waiting(lane)
+        return phrase(rules.language, "status_chat", name=name, state=state, waiting=waiting)
 
-    async def _failed(self, transport: str, message: Inbound, sentence: str, cause: str) -> None:
-        self.counters.failed += 1
-        await self._say(transport, message, sentence)
-        await self._owner.tell(f"failed {transport}:{message.chat}", f"{transport}:{message.chat}: {cause}")
+    async def _stop(self, lane: tuple[str, str], message: Inbound, rules: ChatRules) -> None:
+        """Stop what runs; where nothing does because the lane is held, what waits there is dropped."""
+        chat = ":".join(lane)
+        if self._lanes.is_running(lane):
+            await self._store.cancel_claimed(*lane)
+            stopped = await self._turns.stop(chat, by_person=True)
+            await self._reply(lane[0], message, None if stopped else phrase(rules.language, "nothing_to_stop"))
+        elif lane in self._lanes.held and await self._store.cancel_waiting(*lane):
+            self._lanes.emptied(lane)
+            await self._reply(lane[0], message, phrase(rules.language, "stopped"))
+        else:
+            await self._reply(lane[0], message, phrase(rules.language, "nothing_to_stop"))
 
-    async def _answer(self, transport: str, message: Inbound, rules: ChatRules) -> None:
-        seat = self._seat(transport, message, rules)
-        taken = take_in(message, seat.chat.folder / "workspace")
-        turn = Turn(id=uuid.uuid4().hex, messages=(taken,))
-        network = self._delivery.transport(transport)
-        async with Showing(network, message, name=transport, key=f"{turn.id}.0", log=self._log) as showing:
-            answer = await self._turns.run(seat, turn, showing.grown)
-        await self._say(transport, message, answer or catalogue.STOPPED, key=turn.id)
+    async def _reply(self, transport: str, message: Inbound, said: Phrase | None) -> None:
+        """Keep a message that is over, with what is said in return."""
+        discard(message)
+        replies = () if said is None else self._owed(transport, message, said)
+        await self._lanes.accept(Arrival(transport, replace(message, attachments=()), Role.DONE, tuple(replies)))
 
-    async def _help(self, transport: str, message: Inbound, rules: ChatRules) -> None:
-        await self._say(transport, message, catalogue.HELP)
-
-    async def _new(self, transport: str, message: Inbound, rules: ChatRules) -> None:
-        await self._turns.forget(self._seat(transport, message, rules))
-        await self._say(transport, message, catalogue.FRESH)
-
-    async def _stop(self, transport: str, message: Inbound) -> None:
-        if not await self._turns.stop(f"{transport}:{message.chat}"):
-            await self._say(transport, message, catalogue.NOTHING_TO_STOP)
-
-    async def _say(self, transport: str, message: Inbound, text: str, *, key: str | None = None) -> None:
-        reply_to = message.id if message.kind == "group" else None
-        await self._delivery.send(
-            transport, message.chat, text, key=key or uuid.uuid4().hex, thread=message.thread, reply_to=reply_to
+    def _owed(self, transport: str, message: Inbound, said: Phrase) -> Any:
+        route = self._delivery.route(transport)
+        reply_to = message.id if route is not None and route.quotes(message.kind) else None
+        key = uuid.uuid4().hex
+        return self._delivery.prepare(
+            transport, message.chat, said, key=key, thread=message.thread, reply_to=reply_to, notice=True
         )
 
+    async def _is_ours(self, transport: str, message: Inbound) -> bool:
+        """Whether the network brings back what the assistant itself has sent, or is sending at the moment."""
+        route = self._delivery.route(transport)
+        if route is not None and route.is_sending(message.chat, message.text):
+            return True
+        return await self._store.ours(transport, message.chat, message.id)
 
-class _Act(Protocol):
-    async def __call__(self, transport: str, message: Inbound, rules: ChatRules) -> None: ...
+    def _refuse(self, message: Inbound, why: str) -> None:
+        discard(message)
+        self._store.count("received")
+        self._store.count(f"refused_{why}")
+
+    async def _refuse_at_cap(self, transport: str, message: Inbound, said: Phrase, seconds: float) -> None:
+        if await self._store.known(transport, message.chat, message.id):
+            await self._reply(transport, message, None)
+            return
+        self._refuse(message, "cap")
+        if await self._store.first_in(f"full {transport}:{message.chat}", seconds):
+            self._delivery.take(await self._store.owe(self._owed(transport, message, said)))
+
+    async def _see(self, transport: str, message: Inbound) -> None:
+        """Note who speaks where, the first time that this process sees it."""
+        key = (f"{transport}:{message.chat}", message.chat_name, message.sender_name)
+        if key in self._seen:
+            return
+        await self._store.see(key[0], message.chat_name, message.kind, [message.sender_name or message.sender])
+        self._seen[key] = None
+        if len(self._seen) > _MOST_SEEN:
+            self._seen.popitem(last=False)
+
+    async def _introduce(self, transport: str, message: Inbound, *, denied: bool) -> None:
+        """Tell the owner of an unknown chat, once; the chat itself gets silence."""
+        key = (f"{transport}:{message.chat}", "", "")
+        if denied or key in self._seen:
+            return
+        route = self._delivery.route(transport)
+        people = await route.members(message.chat) if route is not None else ()
+        who = [*people, message.sender_name or message.sender]
+        record = await self._store.see(key[0], message.chat_name, message.kind, list(dict.fromkeys(who)))
+        self._seen[key] = None
+        await self._owner.tell(f"unknown {key[0]}", unknown_chat(record, self._owner.language))
+
+
+def _checked(message: Any) -> Inbound:
+    """Give a message with its time, if it is one.
+
+    Raises:
+        TypeError: A transport has delivered something else.
+    """
+    if not isinstance(message, Inbound):
+        raise TypeError(f"deliver() takes an Inbound, not {type(message).__name__}")
+    for name in ("id", "chat", "sender", "text"):
+        if not isinstance(value := getattr(message, name), str) or (not value and name in ("id", "chat")):
+            raise TypeError(f"an Inbound's {name} is text, not {value!r:.40}")
+    if not all(isinstance(file, Attachment) for file in message.attachments):
+        raise TypeError("an Inbound's attachments are Attachments")
+    if message.at is None or message.at.tzinfo is None:
+        at = (message.at or datetime.now(UTC)).astimezone()
+        return replace(message, at=at)
+    return message

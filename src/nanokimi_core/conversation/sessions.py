@@ -11,6 +11,7 @@ from logging import Logger
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
 
+from nanokimi_core.config import Settings
 from nanokimi_core.contracts.backend import Backend, Chat, Session
 from nanokimi_core.conversation.accounts import Account
 from nanokimi_core.errors import AgentError, Failure
@@ -47,30 +48,28 @@ class SessionPool:
     A session is entered and left by a task of its own, so that one which hangs holds up nobody else.
 
     Args:
-        tasks: Where those tasks run.
-        idle_timeout: Seconds that an unused session stays.
-        enter_timeout: Seconds in which an agent must be up.
+        settings: Live; of how long an unused session stays, and in what time an agent must be up.
         room: Says how many sandboxes may be up at once, for a backend's instance.
         log: For faults on leaving.
     """
 
-    def __init__(
-        self,
-        tasks: TaskGroup,
-        *,
-        idle_timeout: float,
-        enter_timeout: float,
-        room: Callable[[str], Awaitable[int]],
-        log: Logger,
-    ) -> None:
-        self._tasks = tasks
-        self._idle_timeout = idle_timeout
-        self._enter_timeout = enter_timeout
+    def __init__(self, settings: Callable[[], Settings], *, room: Callable[[str], Awaitable[int]], log: Logger) -> None:
+        self._settings = settings
+        self._tasks: TaskGroup | None = None
         self._room = room
         self._log = log
         self._warm: dict[str, _Warm] = {}
         self._places: Counter[Place] = Counter()
         self._changed = anyio.Condition()
+
+    def open(self, tasks: TaskGroup) -> None:
+        """Make ready: sessions are held in these tasks."""
+        self._tasks = tasks
+
+    @property
+    def warm(self) -> int:
+        """Count the sessions that are up."""
+        return len(self._warm)
 
     @asynccontextmanager
     async def use(self, chat: Chat, account: Account, name: str, backend: Backend) -> AsyncIterator[Session]:
@@ -80,18 +79,19 @@ class SessionPool:
             AgentError: The agent can't be brought up.
             LoginNeeded: The account has no valid credentials.
         """
-        warm, session = await self._current(chat) or await self._enter(chat, account, name, backend)
+        warm, session = await self._current(chat, account, name) or await self._enter(chat, account, name, backend)
         try:
             yield session
         finally:
             await self._unused(warm)
 
-    async def _current(self, chat: Chat) -> tuple[_Warm, Session] | None:
-        """Give the warm session, marked as busy, if there is one, and neither account nor instructions have changed."""
+    async def _current(self, chat: Chat, account: Account, name: str) -> tuple[_Warm, Session] | None:
+        """Give the warm session, marked as busy, if there is one, and nothing has changed that it depends on."""
         warm = self._warm.get(chat.id)
         if warm is None or warm.session is None:
             return None
-        if not warm.leaving and warm.instructions == chat.instructions:
+        same = warm.instructions == chat.instructions and warm.place == (name, chat.sandbox) and warm.account is account
+        if not warm.leaving and same:
             warm.busy = True
             try:
                 if not await warm.account.changed_since(warm.fingerprint):
@@ -128,17 +128,18 @@ class SessionPool:
                 tasks.start_soon(self.leave, chat)
 
     async def _enter(self, chat: Chat, account: Account, name: str, backend: Backend) -> tuple[_Warm, Session]:
-        place = (name, chat.sandbox)
+        assert self._tasks is not None  # noqa: S101  # opened before the first turn
+        place, limit = (name, chat.sandbox), self._settings().limits.turn_silence.total_seconds()
         await self._make_room(place)
         warm = _Warm(place, account, chat.instructions, anyio.current_time())
         try:
-            with anyio.move_on_after(self._enter_timeout):
+            with anyio.move_on_after(limit):
                 session = await self._tasks.start(self._hold, chat, backend, warm, name=f"session {chat.id}")
                 return warm, session
         finally:
             if warm.session is None and not warm.left.is_set():
                 await self._gone(chat.id, warm)
-        raise AgentError(Failure.SILENT, f"the agent was not up within {self._enter_timeout:g} s")
+        raise AgentError(Failure.SILENT, f"the agent was not up within {limit:g} s")
 
     async def _hold(
         self, chat: Chat, backend: Backend, warm: _Warm, *, task_status: TaskStatus[Session] = anyio.TASK_STATUS_IGNORED
@@ -163,7 +164,7 @@ class SessionPool:
     async def _until_unused(self, warm: _Warm) -> None:
         while not warm.leaving:
             changed = warm.changed
-            rest = warm.last_used + self._idle_timeout - anyio.current_time()
+            rest = warm.last_used + self._settings().limits.idle_timeout.total_seconds() - anyio.current_time()
             if not warm.busy and rest <= 0:
                 warm.leaving = True
                 return

@@ -2,85 +2,95 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from logging import Logger
-from types import TracebackType
+from typing import Any
 
 import anyio
 
-from nanokimi_core.contracts.transport import EditsDrafts, ShowsTyping
-from nanokimi_core.delivery import traits_of
+from nanokimi_core.delivery import Route
 from nanokimi_core.messages import Inbound, Outbound
+from nanokimi_core.supervision import guarded
 
 _TYPING_AGAIN = 8.0
+_LONGEST = 10.0
 
 
-class Showing:
-    """Shows a running turn on a transport that can; best effort, so what fails is only logged.
+@asynccontextmanager
+async def showing(route: Route | None, message: Inbound, key: str, log: Logger) -> AsyncIterator[Callable[[str], None]]:
+    """Show a running turn on a transport that can; best effort, so what fails is only logged.
 
     Args:
-        transport: Where the chat is.
-        name: The transport's instance.
+        route: Where the chat is.
         message: What is being answered.
         key: Of the first part of the coming answer.
         log: For what failed.
-    """
 
-    def __init__(self, transport: object, message: Inbound, *, name: str, key: str, log: Logger) -> None:
-        self._transport = transport
+    Yields:
+        To be called with the answer so far.
+    """
+    if route is None or not (route.shows_typing or route.edits_drafts):
+        yield _nothing
+        return
+    shown = _Showing(route, message, key, log)
+    try:
+        async with anyio.create_task_group() as tasks:
+            if route.shows_typing:
+                tasks.start_soon(shown.keep_typing)
+            if route.edits_drafts:
+                tasks.start_soon(shown.keep_drafting)
+            try:
+                yield shown.grown
+            finally:
+                tasks.cancel_scope.cancel()
+    finally:
+        if route.shows_typing:
+            with anyio.move_on_after(1, shield=True):
+                await shown.typing(on=False)
+
+
+def _nothing(text: str) -> None:
+    """Show nothing."""
+
+
+class _Showing:
+    def __init__(self, route: Route, message: Inbound, key: str, log: Logger) -> None:
+        self._route = route
+        self._transport: Any = route.transport
         self._message = message
-        self._name = name
         self._key = key
         self._log = log
         self._text = ""
         self._news = anyio.Event()
-        self._stack = AsyncExitStack()
-        self._tasks = anyio.create_task_group()
 
     def grown(self, text: str) -> None:
-        """Take the answer so far."""
         self._text = text
         self._news.set()
 
-    async def __aenter__(self) -> Showing:
-        await self._stack.enter_async_context(self._tasks)
-        if isinstance(self._transport, ShowsTyping):
-            self._tasks.start_soon(self._keep_typing, self._transport)
-        if isinstance(self._transport, EditsDrafts):
-            self._tasks.start_soon(self._keep_drafting, self._transport)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._tasks.cancel_scope.cancel()
-        try:
-            await self._stack.__aexit__(None, None, None)
-        finally:
-            if isinstance(self._transport, ShowsTyping):
-                with anyio.move_on_after(1, shield=True):
-                    await self._typing(self._transport, on=False)
-
-    async def _keep_typing(self, transport: ShowsTyping) -> None:
-        while await self._typing(transport, on=True):  # noqa: ASYNC110  # a refresh, not a poll
+    async def keep_typing(self) -> None:
+        while await self.typing(on=True):  # noqa: ASYNC110  # a refresh, not a poll
             await anyio.sleep(_TYPING_AGAIN)
 
-    async def _typing(self, transport: ShowsTyping, *, on: bool) -> bool:
-        try:
-            await transport.typing(self._message.chat, on)
-        except Exception:  # noqa: BLE001  # a plugin boundary
-            self._log.warning("%s could not show typing in %s", self._name, self._message.chat, exc_info=True)
-            return False
-        return True
+    async def typing(self, *, on: bool) -> bool:
+        return await self._try("to show typing", lambda: self._transport.typing(self._message.chat, on))
 
-    async def _keep_drafting(self, transport: EditsDrafts) -> None:
+    async def keep_drafting(self) -> None:
         while True:
             await self._news.wait()
             self._news = anyio.Event()
-            draft = Outbound(key=self._key, chat=self._message.chat, text=self._text, thread=self._message.thread)
-            try:
-                await transport.draft(draft)
-            except Exception:  # noqa: BLE001  # a plugin boundary
-                self._log.warning("%s could not show a draft in %s", self._name, self._message.chat, exc_info=True)
+            message = self._message
+            draft = Outbound(key=self._key, chat=message.chat, text=self._text, thread=message.thread)
+            if not await self._try("to show a draft", partial(self._transport.draft, draft)):
                 return
-            await anyio.sleep(traits_of(transport).draft_interval)
+            await anyio.sleep(self._route.traits.draft_interval)
+
+    async def _try(self, doing: str, call: Callable[[], Awaitable[Any]]) -> bool:
+        """Call the transport; whether it worked."""
+        try:
+            await guarded(call, plugin=self._route.plugin, doing=doing, within=_LONGEST)
+        except Exception as error:  # noqa: BLE001  # a plugin boundary
+            self._log.warning("%s could not show a turn in %s: %s", self._route.name, self._message.chat, error)
+            return False
+        return True

@@ -17,6 +17,8 @@ from nanokimi_core.errors import AgentError, Failure, LoginNeeded
 
 _SPOILED = frozenset({Failure.CREDENTIALS, Failure.CRASHED, Failure.OUT_OF_MEMORY, Failure.SILENT, Failure.TOO_LONG})
 
+_LONGEST_ANSWER = 1_000_000
+
 
 @dataclass(frozen=True)
 class Seat:
@@ -35,6 +37,7 @@ class _Attempt:
     waiting: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     session: Session | None = None
     stopped: bool = False
+    by_person: bool = False
 
 
 class Turns:
@@ -42,17 +45,18 @@ class Turns:
 
     Args:
         pool: Where the sessions are.
-        limits: Silence and time.
+        limits: Live; of silence and time.
     """
 
-    def __init__(self, pool: SessionPool, limits: Limits) -> None:
+    def __init__(self, pool: SessionPool, limits: Callable[[], Limits]) -> None:
         self._pool = pool
-        self._silence = limits.turn_silence.total_seconds()
-        self._time = limits.turn_time.total_seconds()
+        self._limits = limits
         self._running: dict[str, _Attempt] = {}
 
     async def run(self, seat: Seat, turn: Turn, grown: Callable[[str], None]) -> str | None:
         """Give the agent's answer; ``None`` where it was stopped before it said anything.
+
+        Where it was stopped by nobody in the chat (``stop(by_person=False)``), that is an empty text.
 
         Rejected credentials are tried once more, with a new grant, as long as nothing has been said.
 
@@ -78,12 +82,18 @@ class Turns:
                 raise
         return await self._attempt(seat, turn, note)
 
-    async def stop(self, chat: str) -> bool:
-        """Stop the chat's running turn; whether there was one."""
+    async def stop(self, chat: str, *, by_person: bool) -> bool:
+        """Stop the chat's running turn; whether there was one.
+
+        Args:
+            chat: ``transport:chat``.
+            by_person: Somebody has asked for it; else it makes room for what came after.
+        """
         attempt = self._running.get(chat)
         if attempt is None:
             return False
         attempt.stopped = True
+        attempt.by_person = attempt.by_person or by_person
         if attempt.session is None:
             attempt.waiting.cancel()
         else:
@@ -114,31 +124,37 @@ class Turns:
             del self._running[chat]
         if not text.strip() and not attempt.stopped:
             raise AgentError(Failure.NO_ANSWER, "the agent ended the turn without a word")
-        return text if text.strip() else None
+        if text.strip():
+            return text
+        return None if attempt.by_person else ""
 
     async def _listen(self, session: Session, turn: Turn, grown: Callable[[str], None]) -> str:
         text = ""
-        deadline = anyio.current_time() + self._time
+        silence, time = self._limits().turn_silence.total_seconds(), self._limits().turn_time.total_seconds()
+        deadline = anyio.current_time() + time
         async with aclosing(_closable(session, turn)) as events:
             while True:
-                event = await self._next(events.__anext__, deadline)
+                event = await self._next(events.__anext__, silence, time, deadline)
                 if event is None:
                     return text
                 if isinstance(event, Text):
                     text += event.delta
+                    if len(text) > _LONGEST_ANSWER:
+                        raise AgentError(Failure.TOO_LONG, f"the answer is longer than {_LONGEST_ANSWER} characters")
                     grown(text)
 
-    async def _next(self, following: Callable[[], Awaitable[AgentEvent]], deadline: float) -> AgentEvent | None:
-        rest = deadline - anyio.current_time()
-        wait = min(self._silence, rest)
+    async def _next(
+        self, following: Callable[[], Awaitable[AgentEvent]], silence: float, time: float, deadline: float
+    ) -> AgentEvent | None:
+        wait = min(silence, deadline - anyio.current_time())
         with anyio.move_on_after(wait):
             try:
                 return await following()
             except StopAsyncIteration:
                 return None
-        if wait < self._silence:
-            raise AgentError(Failure.TOO_LONG, f"the turn took longer than {self._time:g} s", remedy=_RAISE_TIME)
-        raise AgentError(Failure.SILENT, f"the agent said nothing for {self._silence:g} s", remedy=_RAISE_SILENCE)
+        if wait < silence:
+            raise AgentError(Failure.TOO_LONG, f"the turn took longer than {time:g} s", remedy=_RAISE_TIME)
+        raise AgentError(Failure.SILENT, f"the agent said nothing for {silence:g} s", remedy=_RAISE_SILENCE)
 
 
 _RAISE_TIME = "if that is not enough, raise turn_time in [limits]"

@@ -33,7 +33,7 @@ def parts(text: str, *, markup: Markup, limit: int) -> list[str]:
     Args:
         text: The agent's answer in Markdown. What isn't valid Markdown is shown as it stands, raw HTML too.
         markup: What the network understands. ``markdown`` keeps the text as the agent wrote it.
-        limit: The length of the longest message, in characters. Below 64 no markup is kept, for want of room.
+        limit: The length of the longest message, in characters. Below 24 no markup is kept, for want of room.
 
     Raises:
         ValueError: ``limit`` isn't positive.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from nanokimi_core.formatting.cutting import pieces
 from nanokimi_core.formatting.lines import Fence, Line
 
-_ROOM_FOR_MARKUP = 64
+_ROOM_FOR_MARKUP = 24
 
 
 def pack(lines: Iterable[Line], limit: int) -> list[str]:

@@ -73,6 +73,11 @@ def waiting(tx: Transaction, lane: int) -> int:
     return int(tx.one("SELECT COUNT(*) FROM inbox WHERE state = 0 AND lane = ? AND state < 3", lane)[0])
 
 
+def is_empty(tx: Transaction, lane: int | None) -> bool:
+    """Whether nothing of a lane waits, is claimed, or is unused context."""
+    return tx.one("SELECT 1 FROM inbox WHERE state IN (0, 1, 2) AND lane = ? AND state < 3 LIMIT 1", lane) is None
+
+
 def count_turn(tx: Transaction, lane: int, day: str) -> None:
     """Count a new turn."""
     tx.change("INSERT INTO turns VALUES(?, ?, 1) ON CONFLICT(day, lane) DO UPDATE SET count = count + 1", day, lane)
@@ -123,10 +128,15 @@ def finish(
 ) -> tuple[Sequence[OwedRow], Work | None]:
     """End a work, put its answer into the outbox, and take the next."""
     rows: Sequence[OwedRow] = ()
+    lane = tx.find_lane(work.transport, work.chat)
     if _settle(tx, work, _END + _OURS, tx.now):
         tx.count(ending.value, len(work.rows))
-        _use_up(tx, work)
         rows = put(tx, owed)
+        if is_empty(tx, lane):  # the usual case: no context to use up, and no more work
+            if wanted is None or (wanted.transport, wanted.chat) == (work.transport, work.chat):
+                return rows, None
+        else:
+            _use_up(tx, lane, work)
     return rows, claim(tx, wanted) if wanted is not None else None
 
 
@@ -134,7 +144,7 @@ def bury(tx: Transaction, work: Work, cause: str, owed: Sequence[Owed]) -> Seque
     """Make dead letters of the rows of a work."""
     if not _settle(tx, work, _BURY + _OURS, tx.now, storable(cause)):
         return ()
-    _use_up(tx, work)
+    _use_up(tx, tx.find_lane(work.transport, work.chat), work)
     return put(tx, owed)
 
 
@@ -181,14 +191,9 @@ def _settle(tx: Transaction, work: Work, change: str, *values: Any) -> bool:
     return False
 
 
-def _use_up(tx: Transaction, work: Work) -> None:
+def _use_up(tx: Transaction, lane: int | None, work: Work) -> None:
     if work.rows[0].role is Role.TURN:
-        tx.change(
-            _END + _USED_UP,
-            tx.now,
-            tx.find_lane(work.transport, work.chat),
-            work.rows[-1].number,
-        )
+        tx.change(_END + _USED_UP, tx.now, lane, work.rows[-1].number)
 
 
 # ---------------------------------------------------------------------- leases

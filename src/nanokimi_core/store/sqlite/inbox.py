@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from nanokimi_core.messages import Inbound
 from nanokimi_core.store.encoding import decode_message, encode_message, storable
-from nanokimi_core.store.sqlite.claims import claim, count_turn, take_over
+from nanokimi_core.store.sqlite.claims import claim, count_turn, is_empty, take_over
 from nanokimi_core.store.sqlite.outbox import put
 from nanokimi_core.store.sqlite.schema import CLAIMED, CONTEXT, DONE, PENDING, ROLE_NUMBER
 from nanokimi_core.store.sqlite.transaction import Transaction
@@ -88,7 +88,7 @@ def _can_start(tx: Transaction, lane: int, arrival: Arrival, wanted: Claim) -> b
         arrival.role in (Role.TURN, Role.ORDER)
         and wanted.chat == arrival.message.chat
         and wanted.transport == arrival.transport
-        and tx.one("SELECT 1 FROM inbox WHERE state IN (0, 1, 2) AND lane = ? AND state < 3 LIMIT 1", lane) is None
+        and is_empty(tx, lane)
     )
 
 

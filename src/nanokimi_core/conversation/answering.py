@@ -1,0 +1,179 @@
+"""From a work that was claimed to what becomes of it: an answer, another try, or a dead letter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from logging import Logger
+
+from nanokimi_core.config import ChatRules, Settings
+from nanokimi_core.contracts.backend import Turn
+from nanokimi_core.conversation import catalogue
+from nanokimi_core.conversation.access import chat_ids
+from nanokimi_core.conversation.catalogue import Phrase, phrase
+from nanokimi_core.conversation.lanes import Again, Done, GivenUp, Verdict
+from nanokimi_core.conversation.owner import Owner
+from nanokimi_core.conversation.showing import showing
+from nanokimi_core.conversation.turns import Seat, Turns
+from nanokimi_core.delivery import Delivery
+from nanokimi_core.errors import AgentError, Failure, NanoKimiError
+from nanokimi_core.messages import Inbound
+from nanokimi_core.store import Ending, Owed, Role, Store, StoreError, Work
+
+_HOUR = 3600.0
+_FIRST_HOLD = 5.0
+_LONGEST_HOLD = 300.0
+_LONGEST_RETRY = 60.0
+
+
+class Answering:
+    """Does one work after the other; many side by side.
+
+    Args:
+        settings: Live.
+        store: Where it is noted what a chat was told.
+        turns: Who runs them.
+        delivery: Knows the transports.
+        owner: Who hears of causes.
+        seat: Finds the chat, account and backend of a message under its rules.
+        passed: Told of a cause that has passed; whether lanes were held for it.
+        log: For what nobody needs to be told.
+
+    Attributes:
+        failed: How many attempts have failed since the start.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        store: Store,
+        turns: Turns,
+        delivery: Delivery,
+        owner: Owner,
+        *,
+        seat: Callable[[str, Inbound, ChatRules], Seat],
+        passed: Callable[[str], bool],
+        log: Logger,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._turns = turns
+        self._delivery = delivery
+        self._owner = owner
+        self._seat = seat
+        self._passed = passed
+        self._log = log
+        self._holds: dict[str, int] = {}
+        self._away: dict[str, str] = {}
+        self.failed = 0
+
+    async def __call__(self, work: Work) -> Verdict:
+        """Do a work; whatever goes wrong in it, the chat gets a sentence at most, and the owner the cause."""
+        message = work.rows[-1].message
+        rules = self._settings().rules(chat_ids(work.transport, message))
+        try:
+            if work.attempts > self._settings().limits.max_attempts:
+                raise AgentError(Failure.CRASHED, _ENDED.format(times=work.attempts - 1))
+            order = work.rows[0].role is Role.ORDER
+            verdict = await (self._order(work, message, rules) if order else self._answer(work, message, rules))
+        except AgentError as error:
+            return await self._failed(work, message, rules, error)
+        except NanoKimiError as error:  # the owner's to mend, whatever the message
+            return await self._failed(work, message, rules, AgentError(Failure.MODEL, str(error)))
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin boundary
+            self._log.exception("a turn of %s:%s failed in backend %s", work.transport, work.chat, rules.backend)
+            cause = f"backend {rules.backend} has a fault: {type(error).__name__}: {error}"
+            return await self._failed(work, message, rules, AgentError(Failure.CRASHED, cause), fault=True)
+        await self._worked(work, rules)
+        return verdict
+
+    async def _answer(self, work: Work, message: Inbound, rules: ChatRules) -> Verdict:
+        seat = self._seat(work.transport, message, rules)
+        context = work.context[-rules.context :] if rules.context else ()
+        turn = Turn(work.turn, tuple(row.message for row in work.rows), context)
+        route = self._delivery.route(work.transport)
+        async with showing(route, message, f"{work.turn}.0", self._log) as grown:
+            answer = await self._turns.run(seat, turn, grown)
+        if not answer:
+            owed = self._owed(work, message, phrase(rules.language, "stopped"), work.turn) if answer is None else ()
+            return Done(Ending.CANCELLED, owed)
+        owed = self._owed(work, message, answer, work.turn, notice=False)
+        if not owed:
+            raise AgentError(Failure.NO_ANSWER, "the agent's answer shows nothing")
+        return Done(Ending.ANSWERED, owed)
+
+    async def _order(self, work: Work, message: Inbound, rules: ChatRules) -> Verdict:
+        await self._turns.forget(self._seat(work.transport, message, rules))
+        return Done(Ending.COMMAND, self._owed(work, message, phrase(rules.language, "fresh"), work.turn))
+
+    def _owed(self, work: Work, message: Inbound, text: str, key: str, *, notice: bool = True) -> Sequence[Owed]:
+        route = self._delivery.route(work.transport)
+        reply_to = message.id if route is not None and route.quotes(message.kind) else None
+        return self._delivery.prepare(
+            work.transport, work.chat, text, key=key, thread=message.thread, reply_to=reply_to, notice=notice
+        )
+
+    async def _worked(self, work: Work, rules: ChatRules) -> None:
+        """Note that all that this work needed is there."""
+        if self._holds:
+            self._holds.pop(f"{work.transport}:{work.chat}", None)
+        for cause in [cause for cause in self._away if cause.endswith(_about(rules))]:
+            chat = self._away.pop(cause)
+            self._passed(cause)
+            await self._owner.tell(f"held {cause}", phrase(self._owner.language, "owner_held_over", chat=chat))
+
+    async def _failed(
+        self, work: Work, message: Inbound, rules: ChatRules, error: AgentError, *, fault: bool = False
+    ) -> Verdict:
+        self.failed += 1
+        chat = f"{work.transport}:{work.chat}"
+        said = f"{error.kind.value}: {error}; {error.remedy}" if error.remedy else f"{error.kind.value}: {error}"
+        self._log.warning("%s: attempt %d failed: %s", chat, work.attempts, said)
+        if error.kind.outside:
+            return await self._hold(work, message, rules, error)
+        if work.attempts < self._settings().limits.max_attempts:
+            wait = error.retry_after.total_seconds() if error.retry_after else 4.0 ** (work.attempts - 1)
+            return Again(min(wait, _LONGEST_RETRY), True, said)
+        letter = f"m{work.rows[0].number}"
+        cause = phrase(self._owner.language, "owner_gave_up", chat=chat, id=letter, cause=_cause(error))
+        await self._owner.tell(f"gave up {chat}", cause)
+        kind = None if fault else error.kind
+        sentence = catalogue.gave_up(kind, rules.language)
+        name = "fault" if fault else error.kind.value
+        return GivenUp(said, await self._once(work, message, name, sentence))
+
+    async def _hold(self, work: Work, message: Inbound, rules: ChatRules, error: AgentError) -> Verdict:
+        chat = f"{work.transport}:{work.chat}"
+        held = self._holds[chat] = self._holds.get(chat, 0) + 1
+        wait = min(_FIRST_HOLD * 2 ** (held - 1), _LONGEST_HOLD)
+        if error.retry_after is not None:
+            wait = max(error.retry_after.total_seconds(), 0.5)
+        cause = "" if error.kind is Failure.RATE_LIMIT else f"{error.kind.value} {_about(rules)}"
+        if cause:
+            chat = self._away.setdefault(cause, chat)
+        said = phrase(self._owner.language, "owner_held", chat=chat, cause=_cause(error), remedy=error.remedy)
+        await self._owner.tell(f"held {cause or chat}", said)
+        sentence = catalogue.held(error.kind, rules.language, retry_after=timedelta(seconds=wait))
+        owed = await self._once(work, message, error.kind.value, sentence)
+        return Again(wait, False, f"{error.kind.value}: {error}", cause, owed)
+
+    async def _once(self, work: Work, message: Inbound, cause: str, sentence: Phrase) -> Sequence[Owed]:
+        """Give what a chat is told of a failure: nothing where it heard of this cause in the last hour."""
+        try:
+            if not await self._store.first_in(f"told {work.transport}:{work.chat} {cause}", _HOUR):
+                return ()
+        except StoreError as error:
+            self._log.error("%s", error)
+            return ()
+        return self._owed(work, message, sentence, f"{work.turn}-{cause}-{work.attempts}")
+
+
+_ENDED = "the process ended {times} times while this was being answered"
+
+
+def _about(rules: ChatRules) -> str:
+    return f"{rules.backend} {','.join(rules.auth)}".strip()
+
+
+def _cause(error: AgentError) -> str:
+    return f"{error.kind.value}: {error}"

@@ -1,0 +1,66 @@
+"""Telling the owner: in the log always, in the owner's chat where there is one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from logging import Logger
+
+from nanokimi_core.config import Settings
+from nanokimi_core.config.model import Language
+from nanokimi_core.conversation.catalogue import Phrase, phrase
+from nanokimi_core.delivery import Delivery
+from nanokimi_core.store import Store, StoreError
+
+
+class Owner:
+    """Says things to the owner, each once until it changes, also across restarts.
+
+    Saying doesn't wait for the owner's network: it is put into the outbox.
+
+    Args:
+        settings: Live; of the language.
+        chat: Gives the owner's chat, ``transport:chat``, or ``None``.
+        store: Remembers what was said.
+        delivery: Who sends there.
+        log: Where everything is written too.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        chat: Callable[[], str | None],
+        store: Store,
+        delivery: Delivery,
+        log: Logger,
+    ) -> None:
+        self._settings = settings
+        self._chat = chat
+        self._store = store
+        self._delivery = delivery
+        self._log = log
+
+    @property
+    def language(self) -> Language:
+        """The language of the owner's chat."""
+        chat = self._chat()
+        return self._settings().rules((chat,)).language if chat else self._settings().language
+
+    async def plugin_says(self, key: str, text: str) -> None:
+        """Pass on what a plugin has for the owner; it begins with the instance's name already."""
+        plugin, _, said = text.partition(": ")
+        await self.tell(key, phrase(self.language, "owner_plugin_says", plugin=plugin, text=said or text))
+
+    async def tell(self, key: str, text: Phrase) -> None:
+        """Say something, once for each ``key`` until ``text`` changes; the log gets it every time."""
+        self._log.warning("%s", text)
+        chat = self._chat()
+        if chat is None:
+            return
+        transport, _, name = chat.partition(":")
+        try:
+            if await self._store.tell(f"{chat} {key}", text):
+                owed = self._delivery.prepare(transport, name, text, key=f"owner-{uuid.uuid4().hex}", notice=True)
+                self._delivery.take(await self._store.owe(owed))
+        except StoreError as error:
+            self._log.error("the owner can't be told in %s: %s", chat, error)

@@ -1,0 +1,240 @@
+"""What is owed goes out: each chat strictly in order, chats side by side."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from logging import Logger
+from typing import TypeVar
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from nanokimi_core.config import Limits
+from nanokimi_core.contracts.transport import Traits
+from nanokimi_core.delivery.route import Route
+from nanokimi_core.errors import NotSent, Undeliverable
+from nanokimi_core.formatting import parts
+from nanokimi_core.messages import Outbound
+from nanokimi_core.store import Owed, OwedRow, Store, StoreError
+
+_FIRST_WAIT = 0.5
+_LONGEST_WAIT = 300.0
+_IN_MEMORY = 50
+
+Lost = Callable[[OwedRow, str], Awaitable[None]]
+Result = TypeVar("Result")
+
+
+@dataclass
+class _Line:
+    """What is owed to one chat.
+
+    Attributes:
+        route: Where it goes.
+        chat: Whom to.
+        rows: In memory, each with whether the coming attempt is counted on disk already.
+        more: There are rows on disk that are not in memory.
+        last: The number of the last row that came into memory.
+        loading: Some are being read at the moment.
+        resting: It waits to be tried again.
+    """
+
+    route: Route
+    chat: str
+    rows: deque[tuple[OwedRow, bool]] = field(default_factory=deque)
+    more: bool = False
+    last: int = 0
+    loading: bool = False
+    resting: bool = False
+
+
+class Delivery:
+    """Sends what the outbox holds; a row leaves it only when the transport has accepted it.
+
+    Args:
+        store: Where the outbox is.
+        limits: Live; of attempts and time.
+        lost: Told of a row that is given up, with the cause; it must end it in the store.
+        log: Gets what went wrong on the way.
+    """
+
+    def __init__(self, store: Store, limits: Callable[[], Limits], *, lost: Lost, log: Logger) -> None:
+        self._store = store
+        self._limits = limits
+        self._lost = lost
+        self._log = log
+        self._routes: dict[str, Route] = {}
+        self._lines: dict[tuple[str, str], _Line] = {}
+        self._tasks: TaskGroup | None = None
+        self._moved = anyio.Event()
+
+    def route(self, name: str) -> Route | None:
+        """Give the route of a transport instance."""
+        return self._routes.get(name)
+
+    def prepare(
+        self,
+        transport: str,
+        chat: str,
+        text: str,
+        *,
+        key: str,
+        thread: str | None = None,
+        reply_to: str | None = None,
+        notice: bool = False,
+    ) -> tuple[Owed, ...]:
+        """Render a text to a transport's markup, and cut it to its limit; each part has a key of its own."""
+        route = self._routes.get(transport)
+        traits = route.traits if route else Traits()
+        cut = parts(text, markup=traits.markup, limit=max(1, traits.max_text))
+        return tuple(
+            Owed(f"{key}.{number}", transport, chat, part, thread, None if number else reply_to, (), notice)
+            for number, part in enumerate(cut)
+        )
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Send, until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            task_status.started()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self._tasks = None
+
+    async def add(self, route: Route) -> None:
+        """Make a route known, and take up what the outbox holds for it.
+
+        Raises:
+            StoreError: The outbox can't be read.
+        """
+        self._routes[route.name] = route
+        for chat in await self._store.owing(route.name):
+            self.look(route.name, chat)
+        route.loaded = True
+
+    def remove(self, name: str) -> None:
+        """Forget a route; what is owed there stays in the outbox."""
+        self._routes.pop(name, None)
+        for key in [key for key in self._lines if key[0] == name]:
+            self._lines[key].rows.clear()
+            self._lines[key].more = False
+
+    def take(self, rows: Iterable[OwedRow]) -> None:
+        """Send rows that have just been put into the outbox."""
+        for row in rows:
+            line = self._line(row.owed.transport, row.owed.chat)
+            if line is None:
+                continue  # it stays in the outbox until there is such a transport
+            if line.more or line.loading or not line.route.loaded or len(line.rows) >= _IN_MEMORY:
+                line.more = True
+            else:
+                line.rows.append((row, True))
+                line.last = row.number
+
+    def look(self, transport: str, chat: str) -> None:
+        """Look into the outbox again for a chat: something was put there by somebody else."""
+        line = self._line(transport, chat)
+        if line is not None:
+            line.more = True
+
+    def forget(self, transport: str, chat: str) -> None:
+        """Drop what waits in memory for a chat whose rows were erased."""
+        line = self._lines.get((transport, chat))
+        if line is not None:
+            line.rows.clear()
+
+    async def settled(self) -> None:
+        """Wait until nothing is on its way but what waits to be tried again, or for its network."""
+        while any(line.route.connected and not line.resting for line in self._lines.values()):
+            await self._moved.wait()
+
+    def _line(self, transport: str, chat: str) -> _Line | None:
+        key = (transport, chat)
+        line = self._lines.get(key)
+        if line is not None:
+            return line
+        route = self._routes.get(transport)
+        if route is None or self._tasks is None:
+            return None
+        line = self._lines[key] = _Line(route, chat)
+        self._tasks.start_soon(self._drive, key, line)
+        return line
+
+    async def _drive(self, key: tuple[str, str], line: _Line) -> None:
+        try:
+            await line.route.until_open()
+            while line.rows or line.more:
+                if line.rows:
+                    row, counted = line.rows.popleft()
+                    await self._deliver(line, row if counted else await self._written(line, self._store.attempt, row))
+                else:
+                    await self._refill(line)
+        finally:
+            del self._lines[key]
+            self._move()
+
+    async def _refill(self, line: _Line) -> None:
+        line.more, line.loading = False, True
+        try:
+            rows = await self._written(line, self._store.owed, line.route.name, line.chat, line.last, _IN_MEMORY)
+        finally:
+            line.loading = False
+        line.rows.extend((row, False) for row in rows)
+        line.more = line.more or len(rows) == _IN_MEMORY
+        line.last = rows[-1].number if rows else line.last
+
+    async def _deliver(self, line: _Line, row: OwedRow) -> None:
+        """Send a row, again and again where need be, until it is accepted or given up."""
+        wait, owed = _FIRST_WAIT, row.owed
+        message = Outbound(owed.key, owed.chat, owed.text, owed.thread, owed.reply_to, owed.attachments)
+        while True:
+            await line.route.until_open()
+            limits, asked = self._limits(), 0.0
+            try:
+                network_id = await line.route.send(message, within=limits.send_timeout.total_seconds())
+            except NotSent as error:
+                cause, final = f"not sent: {error}", time.time() - row.since > limits.send_time.total_seconds()
+                asked = error.retry_after.total_seconds() if error.retry_after else 0.0
+            except Undeliverable as error:
+                cause, final = f"refused for good: {error}", True
+            except Exception as error:  # noqa: BLE001  # a plugin boundary
+                cause, final = f"{type(error).__name__}: {error}", row.attempts >= limits.send_attempts
+            else:
+                self._store.sent(row, network_id)
+                return
+            said = (line.route.name, owed.chat, row.attempts, cause)
+            self._log.warning("%s could not send to %s (attempt %d): %s", *said)
+            if final:
+                await self._written(line, self._lost, row, cause)
+                return
+            await self._rest(line, max(wait, asked))
+            wait = min(wait * 2, _LONGEST_WAIT)
+            row = await self._written(line, self._store.attempt, row)
+
+    async def _written(self, line: _Line, call: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
+        """Call the store until it works: a full disk holds up what goes out, and loses nothing of it."""
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                return await call(*arguments)
+            except StoreError as error:
+                self._log.error("sending to %s waits: %s", line.chat, error)
+            await self._rest(line, wait)
+            wait = min(wait * 2, _LONGEST_WAIT)
+
+    async def _rest(self, line: _Line, seconds: float) -> None:
+        line.resting = True
+        self._move()
+        try:
+            await line.route.rest(seconds * random.uniform(0.8, 1.2))  # noqa: S311  # jitter
+        finally:
+            line.resting = False
+
+    def _move(self) -> None:
+        self._moved.set()
+        self._moved = anyio.Event()

@@ -1,0 +1,168 @@
+"""A transport as delivery sees it: what its network can take, whether it is connected, how fast it goes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from logging import Logger
+from typing import Any
+
+import anyio
+
+from nanokimi_core.contracts.transport import (
+    EditsDrafts,
+    HasTraits,
+    ListsMembers,
+    ShowsTyping,
+    Traits,
+    Transport,
+)
+from nanokimi_core.messages import ChatKind, Outbound, Receipt
+from nanokimi_core.plugins import Plugin
+from nanokimi_core.supervision import guarded
+
+_PATIENCE = 30.0
+_LONGEST_LOOK = 5.0
+_MOST_PACED = 10_000
+_MOST_MEMBERS = 20
+
+
+def traits_of(transport: object) -> Traits:
+    """Give what a transport says of its network, or the defaults."""
+    found = transport.traits if isinstance(transport, HasTraits) else None
+    return found if isinstance(found, Traits) else Traits()
+
+
+class Route:
+    """One transport instance, for sending.
+
+    It is closed until the transport says that it is ready, and again when its ``run`` fails. A transport that never
+    says so is taken to be ready after half a minute.
+
+    Args:
+        name: The instance's name.
+        transport: The plugin's object.
+        plugin: Where the transport comes from, for errors.
+        log: For what is odd.
+    """
+
+    def __init__(self, name: str, transport: Transport, plugin: Plugin | str, log: Logger) -> None:
+        self.name = name
+        self.plugin = plugin
+        self.use(transport)
+        self.loaded = False
+        self._in_flight: dict[str, tuple[str, str]] = {}
+        self._log = log
+        self._open = anyio.Event()
+        self._again = anyio.Event()
+        self._one_at_a_time = anyio.Lock()
+        self._next = 0.0
+        self._next_in: OrderedDict[str, float] = OrderedDict()
+
+    def use(self, transport: Transport) -> None:
+        """Send through this object from now on."""
+        self.transport = transport
+        self.traits = traits_of(transport)
+        self.shows_typing = isinstance(transport, ShowsTyping)
+        self.edits_drafts = isinstance(transport, EditsDrafts)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the network is connected."""
+        return self._open.is_set()
+
+    def open(self) -> None:
+        """Note that the network is connected; what waits to be tried again is tried now."""
+        self._open.set()
+        self._again.set()
+        self._again = anyio.Event()
+
+    def close(self) -> None:
+        """Note that the network isn't connected any more."""
+        if self._open.is_set():
+            self._open = anyio.Event()
+
+    async def until_open(self) -> None:
+        """Wait until the network is connected."""
+        await self._open.wait()
+
+    async def open_anyway(self, while_it_runs: anyio.CancelScope) -> None:
+        """Open after half a minute without a word; to be cancelled when the transport's run is over."""
+        with while_it_runs:
+            await anyio.sleep(_PATIENCE)
+            if not self._open.is_set():
+                self._log.warning("%s hasn't called ready() for %g s; sending starts anyway", self.name, _PATIENCE)
+                self.open()
+
+    async def rest(self, seconds: float) -> None:
+        """Wait before another attempt; shorter where the network gets connected meanwhile."""
+        again = self._again
+        with anyio.move_on_after(seconds):
+            await again.wait()
+
+    async def send(self, message: Outbound, *, within: float) -> str | None:
+        """Send once, at the network's pace; gives the network's id.
+
+        Raises:
+            NotSent: As the transport raised it.
+            Undeliverable: As the transport raised it.
+            Exception: The outcome is unknown.
+        """
+        await self._pace(message.chat)
+        if self.traits.concurrent_sends:
+            return await self._send(message, within)
+        async with self._one_at_a_time:
+            return await self._send(message, within)
+
+    async def _send(self, message: Outbound, within: float) -> str | None:
+        self._in_flight[message.key] = (message.chat, message.text)
+        try:
+            receipt: Any = await guarded(
+                lambda: self.transport.send(message),
+                plugin=self.plugin,
+                doing=f"to send to {message.chat}",
+                within=within,
+            )
+        finally:
+            del self._in_flight[message.key]
+        if isinstance(receipt, Receipt):
+            return receipt.network_id
+        if receipt is not None:
+            self._log.warning("%s gave %s for a receipt", self.name, type(receipt).__name__)
+        return None
+
+    def is_sending(self, chat: str, text: str) -> bool:
+        """Whether this very text is on its way to a chat; its echo can come before the receipt."""
+        return (chat, text) in self._in_flight.values()
+
+    async def _pace(self, chat: str) -> None:
+        waits = []
+        now = anyio.current_time()
+        if self.traits.per_minute:
+            self._next = max(self._next, now) + 60 / self.traits.per_minute
+            waits.append(self._next - 60 / self.traits.per_minute - now)
+        if self.traits.per_minute_chat:
+            start = max(self._next_in.pop(chat, now), now)
+            self._next_in[chat] = start + 60 / self.traits.per_minute_chat
+            while len(self._next_in) > _MOST_PACED:
+                self._next_in.popitem(last=False)
+            waits.append(start - now)
+        if waits and (wait := max(waits)) > 0:
+            await anyio.sleep(wait)
+
+    async def members(self, chat: str) -> tuple[str, ...]:
+        """Name the people in a chat, where the transport knows; what goes wrong is only logged."""
+        transport = self.transport
+        if not isinstance(transport, ListsMembers):
+            return ()
+        try:
+            found: Any = await guarded(
+                lambda: transport.members(chat), plugin=self.plugin, doing="to list members", within=_LONGEST_LOOK
+            )
+            return tuple(str(name) for name in found)[:_MOST_MEMBERS]
+        except Exception as error:  # noqa: BLE001  # a plugin boundary
+            self._log.warning("%s could not list the members of %s: %s", self.name, chat, error)
+            return ()
+
+    def quotes(self, kind: ChatKind) -> bool:
+        """Whether an answer in such a chat names the message that it answers."""
+        return self.traits.quotes == "always" or (self.traits.quotes == "group" and kind == "group")

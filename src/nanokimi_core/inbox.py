@@ -1,0 +1,73 @@
+"""What a transport gets for one run: where it puts what its network brings."""
+
+from __future__ import annotations
+
+from logging import getLogger
+
+import anyio
+
+from nanokimi_core.conversation.router import Router
+from nanokimi_core.delivery import Route
+from nanokimi_core.errors import NotAccepted
+from nanokimi_core.messages import Inbound
+from nanokimi_core.store import Store, StoreError
+
+log = getLogger("nanokimi")
+
+
+class TransportInbox:
+    """The ``Inbox`` of one run of a transport; a run that is over can't deliver any more.
+
+    Args:
+        name: The transport's instance.
+        route: Its way out.
+        router: Who takes messages.
+        store: Who takes receipts.
+        stopping: Set when no more messages are taken.
+    """
+
+    def __init__(self, name: str, route: Route, router: Router, store: Store, stopping: anyio.Event) -> None:
+        self.name = name
+        self._route = route
+        self._router = router
+        self._store = store
+        self._stopping = stopping
+        self._over = False
+
+    def end(self) -> None:
+        """Take nothing more: the run is over."""
+        self._over = True
+
+    def ready(self) -> None:
+        """Open the way out."""
+        if not self._over:
+            log.info("%s is connected", self.name)
+            self._route.open()
+
+    async def deliver(self, message: Inbound) -> None:
+        """Take a message; returns when it is kept, or was refused. While the assistant stops, it doesn't return.
+
+        Raises:
+            NotAccepted: It could not be kept.
+            TypeError: It is no message.
+        """
+        if self._over:
+            raise NotAccepted(
+                f"{self.name} delivers into an inbox of an earlier run", remedy="it must use the last one"
+            )
+        if self._stopping.is_set():
+            await anyio.sleep_forever()  # the transport is about to be cancelled, and must not acknowledge this
+        try:
+            await self._router.receive(self.name, message)
+        except StoreError as error:
+            raise NotAccepted(
+                f"a message for {self.name} could not be kept: {error.message}", remedy=error.remedy
+            ) from error
+
+    def sent(self, key: str, network_id: str) -> None:
+        """Note a receipt that came later."""
+        self._store.receipt(self.name, str(key), str(network_id))
+
+    def typing(self, chat: str) -> None:
+        """Note that the other side is writing."""
+        log.debug("%s: somebody writes in %s", self.name, chat)
