@@ -78,7 +78,7 @@ def test_a_data_folder_that_cant_be_written_has_a_name_and_a_remedy() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data")
     assert (caught.value.kind, caught.value.remedy) == (
         Failure.ENGINE,
-        "free some space, or check its owner and mode",
+        "free some space, or check its owner and mode; messages wait until then",
     )
 
 

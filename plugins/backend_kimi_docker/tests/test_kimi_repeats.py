@@ -14,7 +14,8 @@ from typing import Any
 import anyio
 import pytest
 
-from nanokimi_core import AgentError, Chat, Failure, Inbound, Turn
+from nanokimi_backend_kimi_docker.container import Labels
+from nanokimi_core import AgentError, Chat, Failure, Inbound, Turn, safe_name
 from testbed.cloud import CallTool, Cloud, Fail, Hang, Say
 from testbed.engine import image
 from testbed.kimi import SECONDS, Bench, ask, events, failure, message, turn
@@ -198,6 +199,19 @@ async def test_messages_of_a_failed_turn_that_are_asked_one_by_one_stand_once_in
         await ask(session, Turn("more", (two, three)))
         assert [times(cloud, part) for part in ("the-first-one", "the-second-one", "the-third-one")] == [1, 1, 1]
         assert asked(cloud)[-1].index("number 2") < asked(cloud)[-1].index("the-third-one")
+
+
+async def test_no_agent_of_a_killed_process_writes_into_a_home_that_another_one_uses(bench: Bench, engine: Any) -> None:
+    left = {}
+    for name in ("console:me", "console:another"):
+        labels = Labels(bench.context.installation, "a-dead-process", bench.context.name, safe_name(name)).as_dict()
+        left[name] = engine.create_container(bench.image, ["sleep", "600"], entrypoint="", labels=labels)["Id"]
+        engine.start(left[name])
+    async with bench.backend() as backend, backend.session(bench.chat()):
+        running = bench.containers(engine)
+        assert left["console:me"] not in running
+        assert left["console:another"] in running
+        assert len(running) == 2
 
 
 async def test_what_was_said_meanwhile_and_new_instructions_go_along_with_a_repeated_question(bench: Bench) -> None:

@@ -9,7 +9,6 @@ from types import TracebackType
 import anyio
 from anyio.abc import TaskGroup
 
-from nanokimi_backend_kimi_docker import container as containers
 from nanokimi_backend_kimi_docker import inspection, memory
 from nanokimi_backend_kimi_docker.agents import AGENTS
 from nanokimi_backend_kimi_docker.config import KimiDockerConfig
@@ -58,6 +57,7 @@ class KimiDocker:
             context=context,
             labels=Labels(context.installation, self._presence.token, context.name),
             own=self._presence.folder,
+            living=self._presence.living,
         )
         self._conversations = Conversations(context.folder / "conversations")
         self._sandboxes: dict[str, Sandbox] = {}
@@ -121,7 +121,7 @@ class KimiDocker:
         wait = _FIRST_WAIT
         while True:
             try:
-                await self._remove_orphans()
+                await self._workshop.remove_orphans()
                 break
             except AgentError as error:
                 self._context.log.warning("containers of a killed process can't be looked for yet: %s", error)
@@ -184,11 +184,6 @@ class KimiDocker:
         if self._tasks is None:
             raise RuntimeError("the backend has not been entered")
         return self._tasks
-
-    async def _remove_orphans(self) -> None:
-        for container in await containers.orphans(self._engine, self._workshop.labels, self._presence.living):
-            await containers.remove(self._engine, container)
-            self._context.log.info("removed the container %s of a killed process", container[:12])
 
     async def _leave(self, chat: Chat, session: ChatSession, sandbox: Sandbox) -> None:
         if self._sessions.get(chat.id) is session:

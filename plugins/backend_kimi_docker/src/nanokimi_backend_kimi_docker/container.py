@@ -152,17 +152,18 @@ async def remove(engine: Engine, container: str) -> None:
 
 
 async def orphans(engine: Engine, mine: Labels, living: Callable[[], set[str]]) -> list[str]:
-    """Give the containers of this installation's instance whose process is dead.
+    """Give the containers of this installation's instance, or of one sandbox of it, whose process is dead.
 
     Args:
         engine: Docker.
-        mine: Say which installation and instance.
+        mine: Say which installation and instance, and which sandbox if they name one.
         living: Gives the tokens of the processes that live; asked once the containers are known.
 
     Raises:
         AgentError: The engine can't be asked.
     """
-    filters = {"label": [f"{LABEL}installation={mine.installation}", f"{LABEL}instance={mine.instance}"]}
+    names = ("installation", "instance", "sandbox") if mine.sandbox else ("installation", "instance")
+    filters = {"label": [f"{LABEL}{name}={getattr(mine, name)}" for name in names]}
     found = await engine.call(lambda client: client.containers(all=True, filters=filters), "list containers")
     alive = await anyio.to_thread.run_sync(living)
     return [one["Id"] for one in found if one["Labels"].get(LABEL + "process") not in alive]

@@ -22,10 +22,11 @@ _MOST_RECORD = 3000
 _STATUS = re.compile(r"(?:error code: |status(?: code)? |^|: )(4\d\d|5\d\d)\b", re.IGNORECASE)
 _FIELD = r'"%s"\s*:\s*"((?:[^"\\]|\\.)*)'
 
-_LOGIN = "log in again (nanokimi auth status says how) or set another key"
-_QUOTA = "wait until the account's quota is renewed, or change its plan; another account: auth in nanokimi.toml"
-_WAIT = "nothing, if it passes by itself; else lower max_turns in [limits], or take a larger plan"
-_UNREACHED = "the model's server is away or overloaded: wait, or look whether this machine reaches it"
+_KEPT = "; messages wait until then"
+_LOGIN = f"log in again (nanokimi auth status says how) or set another key{_KEPT}"
+_QUOTA = f"wait until the account's quota is renewed, change its plan, or take another account (auth in nanokimi.toml){_KEPT}"
+_WAIT = f"nothing, if it passes by itself; else lower max_turns in [limits], or take a larger plan{_KEPT}"
+_UNREACHED = f"the model's server is away or overloaded: wait, or look whether this machine reaches it{_KEPT}"
 _NO_PROGRAM = (126, 127)
 _AWAY = timedelta(seconds=30)
 
@@ -117,7 +118,7 @@ def writing() -> Iterator[None]:
         raise AgentError(
             Failure.ENGINE,
             f"the data folder can't be written: {error}",
-            remedy="free some space, or check its owner and mode",
+            remedy=f"free some space, or check its owner and mode{_KEPT}",
         ) from error
 
 
@@ -171,7 +172,7 @@ _Rule = Callable[[int | None, str, str], bool]
 _RULES: tuple[tuple[_Rule, Failure, str], ...] = (
     (_steps, Failure.TOO_LONG, "if that is not enough, raise max_steps in [plugins.kimi_docker]"),
     (_quota, Failure.QUOTA, _QUOTA),
-    (_model, Failure.MODEL, 'choose a model that the account has; "{model}" was asked for'),
+    (_model, Failure.MODEL, 'choose a model that the account has, "{model}" was asked for' + _KEPT),
     (_too_many, Failure.RATE_LIMIT, _WAIT),
     (_away, Failure.RATE_LIMIT, _UNREACHED),
     (_credentials, Failure.CREDENTIALS, _LOGIN),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ class Workshop:
         context: What the core gave to the backend.
         labels: Say whose the containers are.
         own: This process's folder; gone when the backend is left.
+        living: Gives the labels of the processes that live.
     """
 
     engine: Engine
@@ -45,6 +46,7 @@ class Workshop:
     context: Context
     labels: Labels
     own: Path
+    living: Callable[[], set[str]]
 
     def folders(self, chat: Chat) -> Folders:
         """Say where a chat's sandbox has its folders."""
@@ -77,6 +79,17 @@ class Workshop:
         config = agent_config.generate(self.agent, grant, self.config, hook="-").text.get_secret_value()
         parts = (grant.fingerprint, config, repr(grant.mounts), repr(grant.environment), chat.instructions)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    async def remove_orphans(self, chat: Chat | None = None) -> None:
+        """Remove what a killed process has left behind: all its containers, or those of a chat's sandbox.
+
+        Raises:
+            AgentError: The engine can't.
+        """
+        labels = self.labels if chat is None else self.labels.of_sandbox(safe_name(chat.sandbox))
+        for container in await containers.orphans(self.engine, labels, self.living):
+            await containers.remove(self.engine, container)
+            self.context.log.info("removed the container %s of a killed process", container[:12])
 
     async def bring_up(self, chat: Chat, grant: Grant, folders: Folders, stage: Stage = lambda _: None) -> AgentProcess:
         """Start a container for a chat's sandbox, and the agent in it.
@@ -195,6 +208,7 @@ class Sandbox:
                 await self._idle.wait()
             await self._end()
         await self._sweep()
+        await self._workshop.remove_orphans(chat)  # two agents must never write into one home
         self._process = await self._workshop.bring_up(chat, grant, self._workshop.folders(chat))
         return self._process
 
