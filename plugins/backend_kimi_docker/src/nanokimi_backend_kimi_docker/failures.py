@@ -24,7 +24,7 @@ _FIELD = r'"%s"\s*:\s*"((?:[^"\\]|\\.)*)'
 
 _KEPT = "; messages wait until then"
 _LOGIN = f"log in again (nanokimi auth status says how) or set another key{_KEPT}"
-_QUOTA = f"wait until the account's quota is renewed, change its plan, or take another account (auth in nanokimi.toml){_KEPT}"
+_QUOTA = f"wait until the quota is renewed, change the plan, or take another account (auth in nanokimi.toml){_KEPT}"
 _WAIT = f"nothing, if it passes by itself; else lower max_turns in [limits], or take a larger plan{_KEPT}"
 _UNREACHED = f"the model's server is away or overloaded: wait, or look whether this machine reaches it{_KEPT}"
 _NO_PROGRAM = (126, 127)
