@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from logging import getLogger
@@ -31,6 +31,7 @@ HUNG = 70  # the exit code of a process that gave itself up; EX_SOFTWARE of syse
 WARN_AFTER = 2.0
 TICK = 0.5
 _LAST_WORDS = 5.0
+_SURE = 3
 
 log = getLogger("nanokimi")
 
@@ -105,7 +106,7 @@ class Watchdog:
                 return self._end(f"the stop took too long: {self._lingering()}")
             if heard != self._beats:
                 if named:
-                    log.warning("the event loop goes on after %.1f s", silent)
+                    log.warning("the event loop goes on after about %.0f s", silent + passed)
                 heard, silent, named = self._beats, 0.0, False
                 continue
             silent += passed
@@ -123,8 +124,8 @@ class Watchdog:
         self.give_up(HUNG)
 
     def _lingering(self) -> str:
-        still = [f'plugin "{each.name}" ({each.provided.plugin.origin})' for each in self.instances if each.alive]
-        return f"{', '.join(still) or 'NanoKimi itself'} did not let itself be cancelled"
+        still = [_who([each]) for each in self.instances if each.alive]
+        return f"{' and '.join(still) or 'NanoKimi itself'} did not let itself be cancelled"
 
     def _culprit(self) -> str:
         frame = sys._current_frames().get(self._loop)
@@ -134,15 +135,28 @@ class Watchdog:
 def culprit(innermost: FrameType, instances: Iterable[Instance]) -> str:
     """Say in a sentence who is innermost on a stack: a plugin, with its file and line, or none."""
     suspects = [_Suspect.of(instance) for instance in instances]
-    frame: FrameType | None = innermost
-    while frame is not None:
-        by_weight: dict[int, list[_Suspect]] = {}
-        for suspect in suspects:
-            by_weight.setdefault(suspect.weigh(frame.f_code), []).append(suspect)
-        if max(by_weight, default=0) > 0:
-            return _sentence(by_weight[max(by_weight)], frame, innermost)
-        frame = frame.f_back
+    for frame in _outwards(innermost):
+        weights = [suspect.weigh(frame.f_code) for suspect in suspects]
+        heaviest = max(weights, default=0)
+        if heaviest:
+            found = [suspect for suspect, weight in zip(suspects, weights, strict=True) if weight == heaviest]
+            return _sentence(_narrowed(found, frame), frame, innermost)
     return f"NanoKimi itself or a library is in {_place(innermost)}"
+
+
+def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _narrowed(suspects: list[_Suspect], frame: FrameType) -> list[_Suspect]:
+    """Tell suspects that share a file apart by whose class's methods are further out."""
+    for outer in _outwards(frame):
+        sure = [suspect for suspect in suspects if suspect.weigh(outer.f_code) == _SURE]
+        if sure:
+            return sure
+    return suspects
 
 
 @dataclass(frozen=True)
@@ -177,7 +191,7 @@ class _Suspect:
     def weigh(self, code: CodeType) -> int:
         """Say how surely some code is this instance's: 0 is not at all."""
         if code.co_filename in self.files:
-            return 3 if code.co_qualname.startswith(self.name + ".") else 2
+            return _SURE if code.co_qualname.startswith(self.name + ".") else _SURE - 1
         return int(code.co_filename.startswith(self.folders))
 
 
@@ -186,12 +200,16 @@ def _file(module: str) -> str:
 
 
 def _sentence(suspects: list[_Suspect], frame: FrameType, innermost: FrameType) -> str:
-    plugins = {each.instance.provided.plugin.name: each.instance.provided.plugin for each in suspects}
-    who = " or ".join(f'plugin "{plugin.name}" ({plugin.origin})' for plugin in plugins.values())
-    names = {each.instance.name for each in suspects} - set(plugins)
-    who += f", instance {' or '.join(sorted(names))}," if names else ""
+    who = _who([each.instance for each in suspects])
     inner = f", in {_place(innermost)}" if innermost is not frame else ""
     return f"{who} blocks the event loop at {_place(frame)}{inner}; mend or update it, or take it out of nanokimi.toml"
+
+
+def _who(instances: list[Instance]) -> str:
+    plugins = {each.provided.plugin.name: each.provided.plugin for each in instances}
+    names = sorted({each.name for each in instances})
+    who = " or ".join(f'plugin "{plugin.name}" ({plugin.origin})' for plugin in plugins.values())
+    return who if names == sorted(plugins) else f"{who}, instance {' or '.join(names)},"
 
 
 def _place(frame: FrameType) -> str:
