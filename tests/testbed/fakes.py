@@ -46,6 +46,7 @@ class MemoryTransport:
         self.drafts: list[Outbound] = []
         self.fail: list[Exception] = []
         self.runs = 0
+        self.said = 0
         self.connected = anyio.Event()
         self.inbox: Inbox | None = None
         self._changed = anyio.Event()
@@ -64,10 +65,13 @@ class MemoryTransport:
         self._changed.set()
         return None
 
-    async def say(self, text: str, chat: str = "desk", number: str = "1", **more: Any) -> None:
+    async def say(self, text: str, chat: str = "desk", number: str | None = None, **more: Any) -> None:
+        """Deliver a message, each with an id of its own unless ``number`` gives one."""
         await self.connected.wait()
         assert self.inbox is not None
-        await self.inbox.deliver(Inbound(number, chat, "ana", text, sender_name="Ana", **more))
+        self.said += 1
+        told = {"sender": "ana", "sender_name": "Ana"} | more
+        await self.inbox.deliver(Inbound(number or str(self.said), chat, text=text, **told))
 
     async def until_sent(self, count: int) -> list[str]:
         with anyio.fail_after(10):
