@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 from nanokimi_core.messages import Inbound
@@ -76,3 +78,21 @@ async def assert_sums(store: Store) -> None:
     assert now["received"] == now["duplicate"] + refused + now["accepted"], now
     ended = now["context"] + now["answered"] + now["command"] + now["cancelled"] + now["edit"]
     assert now["accepted"] == ended + now["pending"] + now["dead"], now
+
+
+# ---------------------------------------------------------------------- files, for async tests
+def read(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {one.name: stat.S_IMODE(one.stat().st_mode) for one in (folder, *folder.iterdir())}

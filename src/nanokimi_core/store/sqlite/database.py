@@ -10,11 +10,11 @@ from pathlib import Path
 
 from nanokimi_core.errors import ConfigError
 from nanokimi_core.files import private_folder
-from nanokimi_core.store.sqlite.schema import migrate
+from nanokimi_core.store.sqlite.schema import migrate, refuse_newer
 from nanokimi_core.store.values import StoreError
 
 _MAGIC = b"SQLite format 3\x00"
-_BUSY_SECONDS = 5.0
+_BUSY_SECONDS = 2.0
 _STATEMENTS = 256
 _CACHE_KIB = 2048
 _WAL_PAGES = 2000
@@ -85,6 +85,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
     )
     try:
+        refuse_newer(connection, path)
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before the first table, or never
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")

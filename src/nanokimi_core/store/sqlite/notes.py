@@ -122,4 +122,6 @@ def _prune_notes(tx: Transaction, before: float) -> None:
 
 def vacuum(tx: Transaction) -> None:
     """Give some free pages back."""
-    tx.all(f"PRAGMA incremental_vacuum({_PAGES})")
+    (free,) = tx.one("PRAGMA freelist_count")
+    for _ in range(min(free, _PAGES)):
+        tx.execute("PRAGMA incremental_vacuum(1)")  # Python's sqlite3 stops after the first page, whatever the number

@@ -20,6 +20,10 @@ _SENT = (
     " network_id = COALESCE(network_id, ?) WHERE number = ? AND key = ? AND state IN (0, 2)"
 )
 
+_SECOND_ID = (  # a receipt may have come first, with another id
+    "INSERT OR IGNORE INTO other_id SELECT number, ? FROM outbox"
+    " WHERE number = ? AND key = ? AND network_id IS NOT NULL AND network_id <> ?"
+)
 _OURS = (
     "SELECT 1 FROM outbox WHERE key = ? AND lane = ?",
     "SELECT 1 FROM outbox WHERE network_id = ? AND lane = ? LIMIT 1",
@@ -93,6 +97,9 @@ def give_up(tx: Transaction, row: OwedRow, cause: str, instead: Sequence[Owed]) 
 
 def sent(tx: Transaction, rows: Sequence[tuple[int, str, str | None]]) -> None:
     """Take rows (number, key, the network's id) out of the outbox."""
+    named = [(name, number, key, name) for number, key, name in rows if name is not None and name != key]
+    if named:
+        tx.change_each(_SECOND_ID, named)
     done = tx.change_each(
         _SENT, [(tx.now, None if network_id == key else network_id, number, key) for number, key, network_id in rows]
     )

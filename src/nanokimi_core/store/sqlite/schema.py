@@ -109,7 +109,7 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mig
         ConfigError: A newer version of NanoKimi wrote it.
     """
     newest = len(migrations)
-    version = _version(connection)
+    version = refuse_newer(connection, path, newest)
     while version < newest:
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -124,11 +124,21 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mig
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+def refuse_newer(connection: sqlite3.Connection, path: Path, newest: int = len(MIGRATIONS)) -> int:
+    """Give the version of a file, without changing it.
+
+    Raises:
+        ConfigError: A newer version of NanoKimi wrote it.
+    """
+    version = _version(connection)
     if version > newest:
         raise ConfigError(
             f"{path} was written by a newer NanoKimi (its version is {version}, this one knows {newest})",
             remedy="install the newer NanoKimi again, or set NANOKIMI_HOME to another data folder",
         )
+    return version
 
 
 def _version(connection: sqlite3.Connection) -> int:

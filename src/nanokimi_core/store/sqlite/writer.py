@@ -41,6 +41,14 @@ class _Call(Generic[T]):
         self.undo: Callable[[T], Operation[Any] | None] | None = None  # set once nobody waits any more
 
 
+class _NotBegun(Exception):
+    """No transaction can begin at the moment."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
 class Writer:
     """Runs operations in a thread, many to a transaction.
 
@@ -189,38 +197,60 @@ class Writer:
         """Write a batch; gives the error where what was posted could not be written."""
         try:
             results = self._transact([posted.write, *(call.operation for call in calls)])
-        except Exception as error:  # noqa: BLE001  # it belongs to one of the callers: found out one by one
-            return self._run_singly(calls, posted, error)
+        except _NotBegun as error:
+            return self._refuse(calls, error)
+        except Exception:  # noqa: BLE001  # it belongs to one of the callers: found out one by one
+            return self._run_singly(calls, posted)
         for call, result in zip(calls, results[1:], strict=True):
             call.result = result
         return None
 
-    def _run_singly(self, calls: Sequence[_Call[Any]], posted: Posted, first: Exception) -> Exception | None:
-        if len(calls) == 1 and not posted:
-            calls[0].error = self._meant(first)
-            return None
+    def _run_singly(self, calls: Sequence[_Call[Any]], posted: Posted) -> Exception | None:
         failed: Exception | None = None
-        try:
-            self._transact([posted.write] if posted else [])
-        except Exception as error:  # noqa: BLE001  # kept, and tried again
-            failed = self._meant(error)
-        for call in calls:
+        if posted:
+            try:
+                self._transact([posted.write])
+            except _NotBegun as error:
+                return self._refuse(calls, error)
+            except Exception as error:  # noqa: BLE001  # kept, and tried again
+                failed = self._meant(error)
+        for place, call in enumerate(calls):
             try:
                 (call.result,) = self._transact([call.operation])
+            except _NotBegun as error:
+                self._refuse(calls[place:], error)
+                break
             except Exception as error:  # noqa: BLE001  # raised where the caller waits
                 call.error = self._meant(error)
         return failed
 
+    def _refuse(self, calls: Sequence[_Call[Any]], error: _NotBegun) -> Exception:
+        """Tell all callers what keeps any transaction from beginning: trying each one would only take long."""
+        for call in calls:
+            call.error = self._meant(error.cause)
+        return self._meant(error.cause)
+
     def _transact(self, operations: Sequence[Operation[Any]]) -> list[Any]:
-        tx = self._tx or self._open()
+        tx = self._begin()
         try:
-            tx.begin(self._clock())
             results = [operation(tx) for operation in operations]
             tx.commit()
         except BaseException as error:
             self._undo(tx, error)
             raise
         return results
+
+    def _begin(self) -> Transaction:
+        try:
+            tx = self._tx or self._open()
+        except NanoKimiError as error:
+            raise _NotBegun(error) from error
+        try:
+            tx.begin(self._clock())
+        except sqlite3.Error as error:
+            self._undo(tx, error)
+            raise _NotBegun(error) from error
+        return tx
 
     def _undo(self, tx: Transaction, error: BaseException) -> None:
         try:
