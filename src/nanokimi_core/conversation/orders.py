@@ -147,7 +147,7 @@ def _letter_line(letter: DeadLetter, language: Language) -> Phrase:
         "owner_dead_line",
         id=letter.id,
         chat=letter.chat,
-        text=letter.text,
+        excerpt=letter.text,
         cause=letter.cause,
         attempts=letter.attempts,
     )

@@ -28,6 +28,7 @@ _ACCOUNT: Final[Mapping[str, Key]] = {
     "login_needed": "account_login_needed",
     "rejected": "account_rejected",
     "out_of_quota": "account_out_of_quota",
+    "unknown": "account_unknown",
 }
 
 

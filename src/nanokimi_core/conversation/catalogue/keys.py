@@ -92,6 +92,7 @@ Key = Literal[
     "account_login_needed",
     "account_rejected",
     "account_out_of_quota",
+    "account_unknown",
     "owner_dead",
     "owner_dead_line",
     "owner_dead_none",

@@ -115,9 +115,10 @@ SPANISH: Final[Mapping[Key, str]] = {
     "account_login_needed": "hay que iniciar sesión",
     "account_rejected": "ha sido rechazada",
     "account_out_of_quota": "está agotada",
+    "account_unknown": "no se puede consultar",
     "owner_dead": "Dejados por imposibles: {count} (/dead retry m3 intenta m3 otra vez, /dead drop m3 lo da por "
     "terminado)",
-    "owner_dead_line": "{id} en {chat}: «{text}»: {cause}; intentos: {attempts}",
+    "owner_dead_line": "{id} en {chat}: «{excerpt}»: {cause}; intentos: {attempts}",
     "owner_dead_none": "No he dejado nada por imposible.",
     "owner_revived": "{id} se intenta otra vez.",
     "owner_dropped": "{id} queda terminado para siempre.",

@@ -11,9 +11,9 @@ LONGEST = 500
 LONGEST_NAME = 60
 """Characters of a name at the most."""
 
-_NAMES = frozenset({"name", "people", "who"})
-_SHORT = {**dict.fromkeys(_NAMES, LONGEST_NAME), "people": 4 * LONGEST_NAME, "chat": 120, "text": 120, "id": 40}
-_QUOTES = str.maketrans(dict.fromkeys('"«»“”„‟″', "'"))
+_OTHERS = frozenset({"name", "people", "excerpt"})
+_SHORT = {"name": LONGEST_NAME, "people": 4 * LONGEST_NAME, "excerpt": 120, "chat": 120, "id": 40}
+_HARMLESS = str.maketrans({**dict.fromkeys('"«»“”„‟″`', "'"), "[": "(", "]": ")", "<": "(", ">": ")"})
 _JOINERS = frozenset("\u200c\u200d")  # a part of emoji, and of words in some scripts
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 
@@ -29,10 +29,13 @@ def tidy(value: object, longest: int = LONGEST) -> str:
 
 
 def tidy_value(placeholder: str, value: object) -> str:
-    """Give a value as it goes into a sentence: tidy, without known secrets, and unable to close its own quotes."""
+    """Give a value as it goes into a sentence: tidy, and without known secrets.
+
+    What other people chose, names and excerpts, can't close its quotes either, and can't be a link.
+    """
     line = tidy(redact(str(value)), _SHORT.get(placeholder, LONGEST))
-    if placeholder in _NAMES or placeholder == "text":
-        return line.translate(_QUOTES)
+    if placeholder in _OTHERS:
+        return line.translate(_HARMLESS)
     return line.rstrip(".") if placeholder == "cause" else line
 
 
