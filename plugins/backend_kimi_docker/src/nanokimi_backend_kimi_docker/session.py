@@ -23,6 +23,8 @@ from nanokimi_backend_kimi_docker.turn import Place, RunningTurn
 from nanokimi_core import AgentError, AgentEvent, Chat, Failure, Turn
 
 _LATE_SECONDS = 0.5
+_WRITTEN_SECONDS = 1.0
+_LOOK_SOON = 0.01
 _LOOK_EVERY = 0.05
 _NEW_INSTRUCTIONS = "[Your instructions have changed since this conversation began. From now on they are:]\n\n"
 
@@ -49,6 +51,8 @@ class ChatSession:
         self._place: Place | None = None
         self._turn: RunningTurn | None = None
         self._one_at_a_time = anyio.Semaphore(1)
+        self._start = 0
+        self._writes = True
         self._instructions = hashlib.sha256(chat.instructions.encode()).hexdigest()[:16]
 
     async def prompt(self, turn: Turn) -> AsyncIterator[AgentEvent]:
@@ -72,6 +76,8 @@ class ChatSession:
                 running.events.close()
                 with anyio.CancelScope(shield=True):
                     await running.cancel_unless_ended()
+            if running.error is None:
+                await self._written(place)
             await self._settle(running, place)
 
     async def cancel(self) -> None:
@@ -157,8 +163,8 @@ class ChatSession:
         images = place.process.takes_images and "image_in" in place.grant.capabilities
         blocks = await prompt_blocks(part.turn, place.folders.workspace, images=images, opening=opening)
         if known is not None:
-            start = await anyio.to_thread.run_sync(repeats.length, *self._record(place))
-            asked = repeats.note(part, text_of(blocks), start, self._instructions if changed else "")
+            self._start = await anyio.to_thread.run_sync(repeats.length, *self._record(place))
+            asked = repeats.note(part, text_of(blocks), self._start, self._instructions if changed else "")
             if asked != known.asked:
                 await self._remember(replace(known, asked=asked))
         return blocks
@@ -172,6 +178,16 @@ class ChatSession:
                     found = await anyio.to_thread.run_sync(repeats.standing, *self._record(place), asked)
                     await anyio.sleep(_LOOK_EVERY)
         return found
+
+    async def _written(self, place: Place) -> None:
+        """Wait a moment for the agent to write down what it has answered: killed before, it would have forgotten it."""
+        agent, home, session = self._record(place)
+        with anyio.move_on_after(_WRITTEN_SECONDS if self._writes else 0) as waited:
+            while True:
+                if await anyio.to_thread.run_sync(agent.has_written, home, session, self._start):
+                    break
+                await anyio.sleep(_LOOK_SOON)
+        self._writes = self._writes and not waited.cancelled_caught
 
     def _record(self, place: Place) -> tuple[AcpAgent, Path, str]:
         return place.process.agent, place.folders.home, place.session

@@ -98,6 +98,16 @@ class AcpAgent(ABC):
         """Give the content of a message of the user, if a line of that file is one: a text, or a list of parts."""
         return None
 
+    def has_written(self, home: Path, session: str, start: int) -> bool:
+        """Whether its record holds the end of a turn that it has answered; until then a killed agent forgets it.
+
+        Args:
+            home: Its home on the host. The agent can write there: nothing in it is trusted.
+            session: ACP's name of the session.
+            start: How many bytes the record had before the turn.
+        """
+        return True
+
     def waiting(self, home: Path, session: str, since: float) -> Waiting | None:
         """Look whether it waits silently before it asks the model again.
 

@@ -66,6 +66,15 @@ class KimiCode(AcpAgent):
         """Give its journal. It flushes each line, in the background: a message stands there some moments late."""
         return _session(session) / "agents/main/wire.jsonl"
 
+    def has_written(self, home: Path, session: str, start: int) -> bool:
+        """Look for the turn's end, which follows the answer by the time that a flush takes."""
+        try:
+            path = beneath.find(home, self.record_file(session))
+            tail = beneath.read(home, path, most=_TAIL, start=max(start, beneath.size(home, path) - _TAIL))
+        except OSError:
+            return False
+        return b'{"type":"turn.ended"' in tail
+
     def heard(self, line: Mapping[str, Any]) -> object:
         """Take the lines that it restores a conversation from; ``turn.prompt``, which comes first, is none of them."""
         message = line.get("message")
