@@ -104,7 +104,7 @@ class _Renderer:
 
     def _add_code(self, code: list[str], token: Token) -> None:
         if not self._whatsapp:
-            self._add([Line(line) for line in code], token)
+            self._add([Line(line) for line in _without_blank_ends(code)], token)
             return
         if any(not container.begun and not container.again for container in self._containers):
             self._add([Line("")], token)
@@ -126,6 +126,11 @@ class _Renderer:
         between = self._written[self._read : token.map[0]]
         self._read = max(self._read, token.map[1])
         return int(any(not line.strip(" \t>") for line in between))
+
+
+def _without_blank_ends(code: list[str]) -> list[str]:
+    filled = [number for number, line in enumerate(code) if line.strip()]
+    return code[filled[0] : filled[-1] + 1] if filled else []
 
 
 def _rows(following: Iterator[Token]) -> Iterator[list[str]]:
