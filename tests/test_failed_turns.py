@@ -13,6 +13,7 @@ import pytest
 
 from nanokimi_core import AgentError, AgentEvent, ConfigError, Failure, Grant, Need, Text, Thought, Turn, logs
 from nanokimi_core.conversation import catalogue
+from nanokimi_core.conversation.catalogue import phrase
 from nanokimi_core.plugins import blame
 from testbed.fakes import ScriptedAuth, ScriptedBackend, ScriptedSession, bench, failing, mute, plugin, slow
 
@@ -24,24 +25,86 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Failure if kind is not Failure.CREDENTIALS])
-async def test_each_failure_has_a_sentence_for_the_chat_and_its_cause_for_the_owner(
+COUNTED = [kind for kind in Failure if not kind.outside]
+HELD = [kind for kind in Failure if kind.outside and kind is not Failure.CREDENTIALS]
+ONCE = {"limits": {"max_attempts": 1}}
+
+
+@pytest.mark.parametrize("kind", COUNTED)
+async def test_a_message_that_fails_as_often_as_may_be_is_given_up_with_a_sentence_and_its_cause_for_the_owner(
     tmp_path: Path, kind: Failure, caplog: pytest.LogCaptureFixture
 ) -> None:
-    error = AgentError(kind, "the cause", remedy="the remedy", retry_after=timedelta(seconds=7))
-    async with bench(tmp_path, brain=failing(error)).running() as given:
+    error = AgentError(kind, "the cause", remedy="the remedy")
+    async with bench(tmp_path, ONCE, brain=failing(error)).running() as given:
         await given.net.say("hello")
-        (said,) = await given.net.until_sent(1)
-    assert said == catalogue.failure(kind, retry_after=timedelta(seconds=7))
-    assert "cause" not in said
-    assert f"net:desk: {kind.value}: the cause; the remedy" in caplog.text
+        assert await given.net.until_sent(1) == [catalogue.gave_up(kind, "en")]
+        (letter,) = await given.assistant.operations.dead()
+    assert (letter.text, letter.attempts, letter.chat) == ("hello", 1, "net:desk")
+    assert "the cause" in letter.cause
+    assert f"net:desk: attempt 1 failed: {kind.value}: the cause; the remedy" in caplog.text
+    assert f"/dead retry {letter.id}" in caplog.text
     assert "Traceback" not in caplog.text
 
 
-async def test_a_rate_limit_says_how_long(tmp_path: Path) -> None:
-    assert "in 7 seconds" in catalogue.failure(Failure.RATE_LIMIT, retry_after=timedelta(seconds=7))
-    assert "in 5 minutes" in catalogue.failure(Failure.RATE_LIMIT, retry_after=timedelta(minutes=5))
-    assert "in a while" in catalogue.failure(Failure.RATE_LIMIT)
+@pytest.mark.parametrize("kind", COUNTED)
+async def test_a_turn_that_fails_once_is_tried_again_with_the_same_id_and_nobody_hears_of_it(
+    tmp_path: Path, kind: Failure
+) -> None:
+    async with bench(tmp_path, brain=failing(AgentError(kind, "the cause"))).running() as given:
+        await given.net.say("hello")
+        assert await given.net.until_sent(1) == ["fine"]
+        first, second = (turn for _, turn in given.brain.prompts)
+    assert first.id == second.id
+
+
+@pytest.mark.parametrize("kind", HELD)
+async def test_a_cause_outside_the_message_is_told_once_and_the_message_is_answered_when_it_has_passed(
+    tmp_path: Path, kind: Failure, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors = [AgentError(kind, "the cause", remedy="the remedy", retry_after=timedelta(seconds=0.5)) for _ in range(4)]
+    async with bench(tmp_path, {"limits": {"max_attempts": 2}}, brain=failing(*errors)).running() as given:
+        await given.net.say("hello")
+        said = await given.net.until_sent(2)
+        assert not await given.assistant.operations.dead()
+    assert said == [catalogue.held(kind, "en", retry_after=timedelta(seconds=0.5)), "fine"]
+    assert "the remedy" in caplog.text
+
+
+async def test_messages_that_come_while_a_lane_is_held_wait_for_it_and_are_answered_in_order(tmp_path: Path) -> None:
+    async def answer(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        if len(session.backend.prompts) == 1:
+            raise AgentError(Failure.ENGINE, "away", retry_after=timedelta(seconds=1))
+        yield Text("+".join(message.text for message in turn.messages))
+
+    async with bench(tmp_path, brain=ScriptedBackend(answer)).running() as given:
+        await given.net.say("a")
+        await given.net.until_sent(1)
+        await given.net.say("b")
+        await given.net.say("c")
+        assert (await given.net.until_sent(2))[1] == "a+b+c"
+
+
+async def test_when_the_cause_has_passed_for_one_chat_it_has_for_all(tmp_path: Path) -> None:
+    away = {"a", "b"}
+
+    async def answer(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        if (chat := turn.messages[0].chat) in away:
+            raise AgentError(Failure.ENGINE, "away", retry_after=timedelta(hours=1))
+        yield Text(f"answer for {chat}")
+
+    async with bench(tmp_path, brain=ScriptedBackend(answer)).running() as given:
+        await given.net.say("one", chat="a")
+        await given.net.say("two", chat="b")
+        await given.net.until_sent(2)
+        away.clear()
+        await given.net.say("three", chat="c")
+        assert sorted((await given.net.until_sent(5))[2:]) == [f"answer for {chat}" for chat in "abc"]
+
+
+async def test_a_rate_limit_says_how_long() -> None:
+    assert "in 7 seconds" in catalogue.held(Failure.RATE_LIMIT, "en", retry_after=timedelta(seconds=7))
+    assert "in 5 minutes" in catalogue.held(Failure.RATE_LIMIT, "en", retry_after=timedelta(minutes=5))
+    assert "in a while" in catalogue.held(Failure.RATE_LIMIT, "en")
 
 
 async def test_rejected_credentials_are_tried_once_more_with_a_new_grant(tmp_path: Path) -> None:
@@ -58,7 +121,7 @@ async def test_credentials_that_are_rejected_twice_are_a_failure(tmp_path: Path)
     errors = [AgentError(Failure.CREDENTIALS, "401") for _ in range(3)]
     async with bench(tmp_path, brain=failing(*errors)).running() as given:
         await given.net.say("hello")
-        assert await given.net.until_sent(1) == [catalogue.failure(Failure.CREDENTIALS)]
+        assert await given.net.until_sent(1) == [catalogue.held(Failure.CREDENTIALS, "en")]
         assert len(given.brain.prompts) == 2
 
 
@@ -69,7 +132,7 @@ async def test_credentials_that_fail_after_words_were_shown_are_not_asked_twice(
 
     async with bench(tmp_path, brain=ScriptedBackend(answer)).running() as given:
         await given.net.say("hello")
-        await given.net.until_sent(1)
+        assert await given.net.until_sent(1) == [catalogue.held(Failure.CREDENTIALS, "en")]
         assert len(given.brain.prompts) == 1
 
 
@@ -78,14 +141,14 @@ async def test_without_a_login_the_owner_reads_what_to_do(tmp_path: Path, caplog
     given.purse.key = None
     async with given.running():
         await given.net.say("hello")
-        assert await given.net.until_sent(1) == [catalogue.failure(Failure.CREDENTIALS)]
+        assert await given.net.until_sent(1) == [catalogue.held(Failure.CREDENTIALS, "en")]
     assert "purse: log in with: nanokimi auth set-key" in caplog.text
 
 
 async def test_an_agent_without_a_word_is_a_failure(tmp_path: Path) -> None:
-    async with bench(tmp_path, brain=ScriptedBackend(mute)).running() as given:
+    async with bench(tmp_path, ONCE, brain=ScriptedBackend(mute)).running() as given:
         await given.net.say("hello")
-        assert await given.net.until_sent(1) == [catalogue.failure(Failure.NO_ANSWER)]
+        assert await given.net.until_sent(1) == [catalogue.gave_up(Failure.NO_ANSWER, "en")]
 
 
 @pytest.mark.parametrize(
@@ -94,9 +157,10 @@ async def test_an_agent_without_a_word_is_a_failure(tmp_path: Path) -> None:
 async def test_an_agent_that_hangs_is_given_up_and_its_session_left(
     tmp_path: Path, limits: dict[str, Any], kind: Failure
 ) -> None:
-    async with bench(tmp_path, {"limits": limits}, brain=ScriptedBackend(slow)).running() as given:
+    toml = {"limits": limits | {"max_attempts": 1}}
+    async with bench(tmp_path, toml, brain=ScriptedBackend(slow)).running() as given:
         await given.net.say("hello")
-        assert await given.net.until_sent(1) == [catalogue.failure(kind)]
+        assert await given.net.until_sent(1) == [catalogue.gave_up(kind, "en")]
         assert given.brain.events == ["enter net:desk", "leave net:desk"]
 
 
@@ -106,11 +170,12 @@ async def test_a_backends_fault_is_its_own(
     tmp_path: Path, fault: BaseException, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     brain = failing(fault) if where == "prompt" else ScriptedBackend(fail_to_enter=[fault])
-    async with bench(tmp_path, brain=brain).running() as given:
+    async with bench(tmp_path, ONCE, brain=brain).running() as given:
         await given.net.say("hello")
+        await given.net.until_sent(1)
         await given.net.say("again")
         said = await given.net.until_sent(2)
-    assert said[0] == catalogue.FAULT
+    assert said[0] == catalogue.gave_up(None, "en")
     assert said[1] in ("fine", "1: again")
     assert "backend brain has a fault" in caplog.text
 
@@ -146,7 +211,7 @@ async def test_secrets_of_a_grant_reach_neither_the_log_nor_the_owners_chat(
     before, level = root.handlers[:], root.level
     logs.set_up()
     try:
-        toml = {"owner": "net:boss"}
+        toml = {"owner": "net:boss", **ONCE}
         async with bench(tmp_path, toml, brain=ScriptedBackend(leaky, needs_grant=True)).running() as given:
             await given.net.say("a")
             said = await given.net.until_sent(2)
@@ -193,6 +258,6 @@ async def test_an_accounts_fault_is_its_own_and_not_the_backends(
 
     async with bench(tmp_path, brain=ScriptedBackend(needs_grant=True), purse=Broken()).running() as given:
         await given.net.say("hello")
-        assert await given.net.until_sent(1) == [catalogue.FAULT]
+        assert await given.net.until_sent(1) == [phrase("en", "held_model")]
     assert f'the account "purse" has a fault: {type(fault).__name__}' in caplog.text
     assert "backend brain has a fault" not in caplog.text
