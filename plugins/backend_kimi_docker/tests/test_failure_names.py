@@ -124,7 +124,7 @@ def test_nothing_that_a_container_writes_breaks_the_reader(text: str) -> None:
 
 
 @pytest.mark.anyio
-async def test_records_are_kept_by_session_until_the_turn_goes_on() -> None:
+async def test_records_are_kept_by_session_though_they_overtake_the_last_words_of_their_turn() -> None:
     records = Records("mark")
     assert not records.take("mark-of-another " + RECORD)
     assert records.take("mark " + RECORD)
@@ -132,5 +132,16 @@ async def test_records_are_kept_by_session_until_the_turn_goes_on() -> None:
     found = await records.get("s1", within=1)
     assert found is not None
     assert found.failed
+    records.goes_on("s1")
+    assert await records.get("s1", within=1) is found
     records.drop("s1")
+    assert await records.get("s1", within=0.01) is None
+
+
+@pytest.mark.anyio
+async def test_a_record_from_before_the_turn_went_on_is_forgotten() -> None:
+    records = Records("mark", overtakes=0.0)
+    records.goes_on("s1")
+    assert records.take("mark " + RECORD)
+    records.goes_on("s1")
     assert await records.get("s1", within=0.01) is None

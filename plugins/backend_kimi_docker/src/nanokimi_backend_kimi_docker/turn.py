@@ -146,7 +146,7 @@ class RunningTurn:
 
     def _hear(self, event: AgentEvent) -> None:
         self._last = anyio.current_time()
-        self._place.process.records.drop(self._place.session)
+        self._place.process.records.goes_on(self._place.session)
         if isinstance(event, ToolCall):
             self._answered, self._paragraph = True, self._said
         elif isinstance(event, Text):
