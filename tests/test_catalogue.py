@@ -101,10 +101,8 @@ def test_a_wait_is_said_in_the_unit_that_fits(wait: timedelta | None, said: str)
 
 
 # ------------------------------------------------------------------ values from outside
-hostile = st.text(
-    st.one_of(st.characters(), st.sampled_from("{}[]()<>\"'`*_/\n\r\t\x00\x1b\u202e\u2066\u200b\u2028\ufeff")),
-    max_size=2000,
-)
+NASTY = "{}[]()<>\"'`*_/\n\r\t\x00\x1b\u202e\u2066\u200b\u2028\ufeff"
+hostile = st.lists(st.text(max_size=100) | st.sampled_from(NASTY), max_size=40).map("".join)
 
 
 @given(st.sampled_from(KEYS), st.sampled_from(get_args(Language)), hostile)
@@ -140,6 +138,7 @@ def test_an_unknown_chat_is_named_with_the_answers_to_give(language: Language) -
     for part in ("/allow 12", "/deny 12", "net:x", "p0, p1, p2, p3, p4", "4", catalogue.kind_of("group", language)):
         assert part in said
     assert "p5" not in said
+    assert said.count("net:x") == 2  # it has no name
     assert catalogue.people((), language) == phrase(language, "people_none")
 
 
@@ -153,6 +152,13 @@ def test_no_known_secret_gets_into_a_sentence() -> None:
     keep_secret("sk-canary-of-the-catalogue")
     said = phrase("en", "owner_turn_failed", chat="net:x", cause="bad key sk-canary-of-the-catalogue!", remedy="")
     assert "canary" not in said
+
+
+def test_lines_of_a_value_become_words_of_one_line_and_what_steers_a_screen_is_gone() -> None:
+    assert phrase("en", "owner_error", cause="one\r\ntwo\u2028three\tfour") == "That didn't work: one two three four"
+    assert (
+        phrase("en", "owner_error", cause="a\u202eb\u2066c\u200b\x1b[2J\ufeff\U000e0041") == "That didn't work: abc[2J"
+    )
 
 
 def test_a_remedy_is_set_off_and_an_empty_one_leaves_no_trace() -> None:
