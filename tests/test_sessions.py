@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from nanokimi_core import AgentError, Chat, Failure, Session
+from nanokimi_core.config import Settings
 from nanokimi_core.conversation import sessions
 from nanokimi_core.conversation.accounts import Account
 from nanokimi_core.conversation.sessions import SessionPool
@@ -30,10 +31,11 @@ class Held:
     def __init__(self, pool: SessionPool, brain: ScriptedBackend) -> None:
         self.pool = pool
         self.brain = brain
+        self.accounts: dict[str, Account] = {}
 
     @asynccontextmanager
     async def use(self, name: str, sandbox: str | None = None) -> AsyncIterator[None]:
-        account = Account([], lambda secret: None)
+        account = self.accounts.setdefault(name, Account(list, lambda secret: None))
         chat = Chat(name, name, "direct", Path("/nowhere"), account, sandbox or name)
         async with self.pool.use(chat, account, "brain", self.brain):
             yield
@@ -52,7 +54,10 @@ async def held(cap: int, idle_timeout: float = 60) -> AsyncIterator[Held]:
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             log = logging.getLogger("test")
-            pool = SessionPool(tasks, idle_timeout=idle_timeout, enter_timeout=0.2, room=room, log=log)
+            limits = {"idle_timeout": idle_timeout, "turn_silence": 0.2}
+            settings = Settings.model_validate({"limits": limits})
+            pool = SessionPool(lambda: settings, room=room, log=log)
+            pool.open(tasks)
             yield Held(pool, brain)
             await pool.leave_all()
             tasks.cancel_scope.cancel()
