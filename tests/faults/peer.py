@@ -21,6 +21,7 @@ from typing import Any
 
 SECONDS = 20
 WINDOW = 64
+LOOK = 0.5
 ANSWER = re.compile(r"\w+\.\d+( \w+\.\d+)*")
 
 
@@ -55,6 +56,12 @@ class Peer:
         path: Of the socket.
         dedupes: It drops an answer whose key it has seen.
         slow: Seconds that a receipt takes at most.
+
+    Attributes:
+        received: Every copy of every answer.
+        connections: How many there were.
+        mute: It gives no receipts.
+        trouble: Says why nothing more can come, for those who wait.
     """
 
     def __init__(self, path: Path, *, dedupes: bool = True, slow: float = 0.0) -> None:
@@ -64,6 +71,7 @@ class Peer:
         self.received: list[Copy] = []
         self.connections = 0
         self.mute = False
+        self.trouble: Callable[[], str] = str
         self._offered: list[Message] = []
         self._unacknowledged: dict[int, Message] = {}
         self._unanswered: set[str] = set()
@@ -100,8 +108,11 @@ class Peer:
 
     def until(self, what: str, reached: Callable[[], bool], seconds: float = SECONDS) -> None:
         """Wait until something holds that hangs on what was heard."""
+        deadline = time.monotonic() + seconds
         with self._changed:
-            assert self._changed.wait_for(reached, seconds), f"not within {seconds} s: {what}; {self}"
+            while not self._changed.wait_for(reached, LOOK):
+                assert not self.trouble(), f"{self.trouble()} before: {what}; {self}"
+                assert time.monotonic() < deadline, f"not within {seconds} s: {what}; {self}"
 
     def until_answered(self, seconds: float = SECONDS) -> None:
         """Wait until every message offered has an answer, and was acknowledged."""
@@ -109,7 +120,8 @@ class Peer:
 
     def quiet(self) -> None:
         """Wait until all was read that processes wrote which are gone."""
-        self.until("nobody is connected", lambda: not self._lines)
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._lines, SECONDS), f"somebody is connected: {self}"
 
     # ------------------------------------------------------------ what it has seen
     @property

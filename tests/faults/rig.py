@@ -80,6 +80,7 @@ class Rig:
     def wire(self, name: str = "wire", *, dedupes: bool = True, slow: float = 0.0, **table: Any) -> Peer:
         """Add a transport with a peer of its own; to be called before ``configure``."""
         peer = self.peers[name] = Peer(self.site.folder / name, dedupes=dedupes, slow=slow)
+        peer.trouble = self._trouble
         self._wires[name] = {"use": "wire", "socket": str(peer.path), **table}
         return peer
 
@@ -129,10 +130,21 @@ class Rig:
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as store:
             return _rows(store)
 
+    def finish(self, seconds: float = SECONDS) -> Mapping[str, int]:
+        """Wait until all is answered and noted, stop the process cleanly, and give the counters."""
+        for name, peer in self.peers.items():
+            self.service.until_said(f"{name} is connected")
+            peer.until_answered(seconds)
+        self.until("nothing is owed", lambda: not self.live_rows().keys("owed"))
+        code = self.service.stop()
+        assert code == 0, f"{code}; {self}"
+        return self.counters()
+
     def counters(self) -> Mapping[str, int]:
         """Ask the stopped assistant for its counters, and see to it that they add up."""
+        assert not self.service.running
         done = self.site.run("status", "--json")
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 1, done.stderr  # no process runs
         counters: dict[str, int] = json.loads(done.stdout)["counters"]
         came = ("duplicate", "refused_chat", "refused_sender", "refused_cap", "refused_own", "accepted")
         ends = ("context", "answered", "command", "cancelled", "edit", "pending", "dead")
@@ -160,6 +172,10 @@ class Rig:
                 self.service.start()
             time.sleep(LOOK)
         return codes
+
+    def _trouble(self) -> str:
+        service = self.service
+        return "" if service.running else f"the process has ended: {service.logs[-1000:]}"
 
     def __repr__(self) -> str:
         return f"seed {self.seed}, {list(self.peers.values())}, log: {self.service.logs[-3000:]}"

@@ -72,9 +72,7 @@ def used(rig: Rig) -> Rig:
     rig.configure()
     peer.offer(messages("c", 1, 50))
     rig.service.start()
-    peer.until_answered()
-    rig.until("nothing is owed", lambda: not rig.live_rows().keys("owed"))
-    assert rig.service.stop() == 0
+    rig.finish()
     return rig
 
 

@@ -83,13 +83,11 @@ def everybody_says(rig: Rig, number: int) -> None:
 
 def assert_all_well(rig: Rig, per_chat: int) -> None:
     peer = rig.peers["wire"]
-    rig.until("nothing is owed", lambda: not rig.live_rows().keys("owed"))
-    assert rig.service.stop() == 0
+    counters = rig.finish(60)
     for chat in range(CHATS):
         assert peer.order()[f"c{chat}"] == [each.id for each in messages(f"c{chat}", 1, per_chat)]
     assert set(peer.times_answered().values()) == {1}
     assert {copy.chat for copy in peer.told()} <= {"boss"}
-    counters = rig.counters()
     assert counters["accepted"] == counters["answered"] == CHATS * per_chat
 
 
@@ -124,13 +122,12 @@ def test_a_full_disk_stops_intake_loudly_and_what_waited_goes_on_when_there_is_r
     disk.free()
     if crash:
         rig.service.start()
-    peer.until_answered(60)
     assert crash or rig.service.process.pid == process
     assert_all_well(rig, 39)
 
 
 def test_answers_that_a_full_disk_keeps_from_being_noted_are_given_when_there_is_room(rig: Rig, disk: Disk) -> None:
-    peer = rig.wire()
+    rig.wire()
     hold = rig.site.folder / "hold"
     hold.touch()
     rig.configure(hold=str(hold))
@@ -147,6 +144,5 @@ def test_answers_that_a_full_disk_keeps_from_being_noted_are_given_when_there_is
         assert rig.service.running, rig
         time.sleep(0.01)
     disk.free()
-    peer.until_answered(60)
     assert rig.service.process.pid == process
     assert_all_well(rig, 2)

@@ -109,10 +109,7 @@ def test_kill_9_at_any_moment_loses_nothing_and_shows_nothing_twice_where_keys_a
         run.offer(PER_CHAT * life // KILLS)
         run.live()
     rig.service.start()
-    for peer in (run.keyed, run.plain):
-        peer.until_answered(60)
-    rig.until("nothing is owed", lambda: not rig.live_rows().keys("owed"))
-    assert rig.service.stop() == 0
+    counters = rig.finish(60)
 
     twice = {peer: sum(times - 1 for times in peer.times_answered().values()) for peer in (run.keyed, run.plain)}
     again = len(run.plain.received) - len(run.plain.keys)
@@ -130,7 +127,6 @@ def test_kill_9_at_any_moment_loses_nothing_and_shows_nothing_twice_where_keys_a
     assert 0 <= again <= run.unnoted, rig
     assert_right(run.keyed, "k", CHATS)
     assert_right(run.plain, "p", PLAIN_CHATS)
-    counters = rig.counters()
     assert counters["accepted"] == counters["answered"] == PER_CHAT * (CHATS + PLAIN_CHATS)
     assert counters["owed"] == counters["undelivered"] == 0
     assert all(run.kills[phase] for phase in PHASES), run.kills

@@ -35,8 +35,7 @@ def test_an_outage_of_the_engine_is_told_once_a_chat_costs_no_attempt_and_outliv
     assert peer.answered == 0
     assert not rig.notes()
     away.unlink()
-    peer.until_answered(60)
-    assert rig.service.stop() == 0
+    counters = rig.finish(60)
 
     told = Counter(copy.chat for copy in peer.told())
     assert told == Counter(names), rig
@@ -46,4 +45,4 @@ def test_an_outage_of_the_engine_is_told_once_a_chat_costs_no_attempt_and_outliv
     rows = rig.rows()
     assert not rows.messages("dead")
     assert all(attempts <= begun[one] for one, (_, _, attempts) in rows.inbox.items()), begun
-    assert rig.counters()["answered"] == CHATS * PER_CHAT
+    assert counters["answered"] == CHATS * PER_CHAT

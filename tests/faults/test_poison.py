@@ -43,6 +43,7 @@ def test_a_message_whose_turn_kills_the_process_dies_alone_after_three_attempts(
     assert codes == [-9, -9, -9], rig
     peer.offer(messages("c2", PER_CHAT + 1, 1))
     peer.until("the chat goes on", lambda: f"c2.{PER_CHAT + 1}" not in peer.unanswered)
+    rig.until("nothing is owed", lambda: not rig.live_rows().keys("owed"))
     assert rig.service.stop() == 0
     assert_told_once(peer, "c2")
     assert set(peer.times_answered()) == good | {f"c2.{PER_CHAT + 1}"}

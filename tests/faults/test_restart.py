@@ -43,6 +43,6 @@ def test_work_goes_on_soon_after_a_crash(rig: Rig, state: str) -> None:
         delays.append(peer.received[copies].at - rig.service.started)
         assert peer.received[copies].ids == [f"c.{number}"]
         assert len(rig.notes()) >= turns
-    assert rig.service.stop() == 0
+    rig.finish()
     assert max(delays) < LONGEST
     report(f"from a process's start to the answer after {state}: median {statistics.median(delays):.2f} s of {TIMES}")
