@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -118,7 +119,7 @@ def test_the_environment_names_the_toml_the_data_and_the_assistant(site: Site) -
     assert not site.data.exists()
 
 
-def test_a_second_process_on_the_same_folder_is_told_which_one_holds_it(site: Site) -> None:
+def test_a_process_with_a_console_of_its_own_lets_no_terminal_join(site: Site) -> None:
     site.toml("")
     with site.start("chat", stdin=subprocess.PIPE) as first:
         until(site.data / "nanokimi.lock", str(first.pid))
@@ -126,11 +127,26 @@ def test_a_second_process_on_the_same_folder_is_told_which_one_holds_it(site: Si
         assert first.stdin is not None
         first.stdin.close()
         assert first.wait(SECONDS) == 0
-    assert second.returncode == 4
-    assert second.stderr == (
-        f"nanokimi: the data folder {site.data} is in use by process {first.pid}; "
-        "stop that process, or choose another folder with NANOKIMI_HOME\n"
-    )
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr == ("nanokimi: the running process has the console itself; write to it in its own terminal\n")
+
+
+def test_a_command_that_finds_a_process_without_a_socket_names_it(site: Site) -> None:
+    site.toml("")
+    holds = "from pathlib import Path; from nanokimi_core.folder import DataFolder; import sys\n"
+    holds += "with DataFolder(Path(sys.argv[1])).hold(): print('held', flush=True); sys.stdin.read()"
+    words = [sys.executable, "-c", holds, str(site.data)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=site.environ()) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        for arguments in (["status"], ["chat", "--once", "hello"], ["dead", "list"]):
+            done = site.run(*arguments)
+            assert (done.returncode, done.stdout) == (4, "")
+            assert done.stderr == (
+                f"nanokimi: process {other.pid}, which holds the data folder {site.data}, takes no commands; "
+                "it is being started or stopped, or is another command: try again in a moment\n"
+            )
+        other.kill()
 
 
 def image(site: Site) -> None:

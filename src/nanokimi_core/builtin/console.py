@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nanokimi_core.contracts.plugin import Context
 from nanokimi_core.contracts.transport import Inbox, Traits, Transport
-from nanokimi_core.errors import NanoKimiError, Undeliverable
+from nanokimi_core.errors import NanoKimiError, NotSent
 from nanokimi_core.hookspecs import Spec, hookimpl
 from nanokimi_core.logs import printable
 from nanokimi_core.messages import Inbound, Outbound, Receipt
@@ -80,8 +80,10 @@ class Console:
     async def send(self, message: Outbound) -> Receipt | None:
         """Show an answer, or the rest of one that was shown while it grew.
 
+        What a pipe's reader doesn't take any more is dropped; what a terminal doesn't take stays owed.
+
         Raises:
-            Undeliverable: Standard output is closed or full.
+            NotSent: The terminal is closed.
         """
         if self._earlier(message):
             await self._aside(f"{self._assistant}, to something earlier: {message.text}")
@@ -107,7 +109,7 @@ class Console:
         if self._key != message.key:
             self._key, self._shown = message.key, ""
         if text.startswith(self._shown) and len(text) > len(self._shown):
-            with suppress(Undeliverable):
+            with suppress(NotSent):
                 await self._write(("" if self._shown else self._who()) + text[len(self._shown) :])
             self._shown = text
 
@@ -126,7 +128,7 @@ class Console:
 
     def _earlier(self, message: Outbound) -> bool:
         """Whether it answers something else than what was asked here just now."""
-        return not self._terminal and message.reply_to not in (None, self._asked)
+        return not self._terminal and message.reply_to != self._asked
 
     async def _aside(self, text: str) -> None:
         """Write something that is no answer."""
@@ -153,7 +155,8 @@ class Console:
             await anyio.to_thread.run_sync(write)
         except (OSError, ValueError) as error:
             self._closed = True
-            raise Undeliverable(f"standard output is closed or full: {error}") from error
+            if self._terminal:
+                raise NotSent(f"the terminal is closed: {error}") from error
 
 
 def written(text: str, number: str) -> Inbound:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import time
 from typing import Annotated
 
 import anyio
 import typer
 
+from nanokimi_core.builtin.console import CHAT, Console
 from nanokimi_core.cli.guard import FAILED, INTERRUPTED, debugging
+from nanokimi_core.cli.joining import Ended, join_running
 from nanokimi_core.cli.opening import Setup, find_setup
-from nanokimi_core.cli.options import Config, command, new_app
+from nanokimi_core.cli.options import Config, chosen_config, command, new_app
 from nanokimi_core.cli.output import OutputClosed, note
 from nanokimi_core.cli.serving import offer_images, serve
+from nanokimi_core.config import locate
+from nanokimi_core.folder import DataFolder
 from nanokimi_core.logs import set_up
 from nanokimi_core.runtime import Assistant
 
@@ -33,27 +38,36 @@ def chat(
 ) -> None:
     """Talk to the assistant in this terminal.
 
-    The console takes the place of the toml's transports. From a pipe, each line is a message. Exits with 1 when an
-    answer to --once or to a pipe's line failed.
+    Where an assistant runs on the same data folder, this terminal joins it as its console, and leaves it with Ctrl-D.
+    Else the console takes the place of the toml's transports. From a pipe, each line is a message. Exits with 1 when
+    an answer to --once or to a pipe's line failed.
     """
     if once is not None and not once.strip():
         raise typer.BadParameter("there is no text", param_hint="--once")
     if sys.stdout is None:
         raise OutputClosed("it is closed")
     set_up(logging.DEBUG if debugging() else logging.WARNING, short=not debugging())
-    setup = find_setup(ctx, config)
+    interactive = once is None and sys.stdin is not None and sys.stdin.isatty()
+    location = locate(chosen_config(ctx, config))
+    ended = anyio.run(join_running, DataFolder(location.data), once, interactive)
+    if ended is None:
+        ended = _alone(find_setup(ctx, config), once, interactive)
+    if ended.signal is not None:
+        raise typer.Exit(128 + ended.signal)
+    if ended.failed and not interactive:
+        raise typer.Exit(FAILED)
+
+
+def _alone(setup: Setup, once: str | None, interactive: bool) -> Ended:
     if setup.location.toml is None:
         note("No nanokimi.toml yet, so the built-in echo answers with what you write; to get Kimi: nanokimi init")
     assistant = setup.assistant(transports=("console",), plugins=_with_once(setup, once))
     with assistant.folder.hold():
         for problem in offer_images(setup):
             raise problem
-        stopped = anyio.run(_talk, assistant)
-    if stopped is not None:
-        raise typer.Exit(128 + stopped)
-    interactive = once is None and sys.stdin is not None and sys.stdin.isatty()
-    if assistant.failed and not interactive:
-        raise typer.Exit(FAILED)
+        stopped, given_up = anyio.run(_talk, assistant, not interactive)
+    console: Console | None = assistant.instances["transport console"].value
+    return Ended(stopped, bool(given_up or (console is not None and console.lost)))
 
 
 def _with_once(setup: Setup, once: str | None) -> dict[str, object]:
@@ -63,8 +77,14 @@ def _with_once(setup: Setup, once: str | None) -> dict[str, object]:
     return plugins
 
 
-async def _talk(assistant: Assistant) -> int | None:
-    """Run the chat; gives the number of the signal that ended it, if one did."""
+async def _talk(assistant: Assistant, fresh: bool) -> tuple[int | None, int]:
+    """Run the chat; gives the number of the signal that ended it, if one did, and how many answers were given up.
+
+    Where it is ``fresh``, what an earlier chat left unanswered is dropped, and what this one leaves.
+    """
+    began = time.time()
+    if fresh:
+        await _drop(assistant, began)
     stopped: list[signal.Signals] = []
     told = anyio.Event()
 
@@ -76,7 +96,16 @@ async def _talk(assistant: Assistant) -> int | None:
         tasks.start_soon(_ask_for_patience, told)
         await serve(assistant, heard)
         tasks.cancel_scope.cancel()
-    return stopped[0] if stopped else None
+    given_up = await _drop(assistant, began) if fresh else 0
+    return (stopped[0] if stopped else None), given_up
+
+
+async def _drop(assistant: Assistant, since: float) -> int:
+    """Drop what waits; gives how much it was, and how many answers have been given up since a moment."""
+    async with assistant.store as store:
+        letters = await store.dead(chat=f"console:{CHAT}")
+        waiting = await assistant.drop_waiting("console", CHAT)
+    return waiting + sum(letter.at >= since for letter in letters)
 
 
 async def _ask_for_patience(told: anyio.Event) -> None:

@@ -28,7 +28,7 @@ from nanokimi_core.control.console import OUTBOUND
 from nanokimi_core.control.server import WORK_SECONDS
 from nanokimi_core.control.sockets import reach
 from nanokimi_core.control.wire import LONGEST_ANSWER, LONGEST_REQUEST, Garbage, Gone, Wire, as_error
-from nanokimi_core.errors import CommandError, NanoKimiError, Undeliverable
+from nanokimi_core.errors import CommandError, NanoKimiError, NotSent
 from nanokimi_core.messages import Inbound
 from nanokimi_core.status import Status
 from nanokimi_core.store.values import ChatRecord, DeadLetter
@@ -220,7 +220,7 @@ class _Joining:
         try:
             while True:
                 await self._take(await self._wire.receive())
-        except (Gone, Garbage, Undeliverable):
+        except (Gone, Garbage, NotSent):
             pass
         except NanoKimiError as error:
             self.error = error
