@@ -13,7 +13,9 @@ from nanokimi_core.cli.commands import BUILT_IN
 from testbed.site import Call, Site, command
 
 COMMANDS = [
-    *([name] for name in BUILT_IN if name not in ("config", "image", "auth", "debug")),
+    *([name] for name in BUILT_IN if name not in ("config", "image", "auth", "debug", "dead", "chats")),
+    *(["dead", name] for name in ("list", "show", "retry", "drop")),
+    *(["chats", name] for name in ("list", "allow", "deny", "forget")),
     ["config", "show"],
     ["image", "build"],
     ["image", "status"],

@@ -27,6 +27,8 @@ from nanokimi_core.plugins import PluginHost, installed
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGES = ("configuration.md", "commands.md")
 GROUPS = {
+    "chats": ["list", "allow", "deny", "forget"],
+    "dead": ["list", "show", "retry", "drop"],
     "config": ["show"],
     "image": ["build", "status"],
     "auth": ["status", "set-key", "import"],
