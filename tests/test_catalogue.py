@@ -57,14 +57,6 @@ def test_sentences_are_really_translated() -> None:
 
 
 @languages
-@pytest.mark.parametrize("kind", Failure)
-def test_every_failure_has_one_sentence_of_its_own(language: Language, kind: Failure) -> None:
-    said = catalogue.failure(kind, language)
-    assert said == phrase(language, f"failure_{kind.value}", later=phrase(language, "later"))  # type: ignore[arg-type]
-    assert len({catalogue.failure(each, language) for each in Failure}) == len(Failure)
-
-
-@languages
 def test_an_outside_cause_says_that_the_message_is_kept(language: Language) -> None:
     kept = {"en": "is kept", "es": "está guardado"}[language]
     outside = [kind for kind in Failure if kind.outside]

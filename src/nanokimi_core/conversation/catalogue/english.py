@@ -24,16 +24,6 @@ ENGLISH: Final[Mapping[Key, str]] = {
     "state_ready": "is ready",
     "state_working": "is working on an answer",
     "state_held": "is away for the moment and will answer what waits",
-    "failure_credentials": "I'm away for the moment: my account doesn't let me in. My owner has been told.",
-    "failure_quota": "I'm away for the moment: my account is used up. My owner has been told.",
-    "failure_rate_limit": "I'm asked too much at the moment; please try again {later}.",
-    "failure_engine": "I'm away for the moment: the machine that I work on isn't ready. My owner has been told.",
-    "failure_model": "I'm away for the moment: I'm set up wrongly. My owner has been told.",
-    "failure_crashed": "I stumbled over that one; please try again.",
-    "failure_out_of_memory": "That was more than I can hold in memory; please try something smaller.",
-    "failure_silent": "I got stuck on that one and gave up; please try again.",
-    "failure_too_long": "That took more steps or time than I'm allowed; please try something smaller.",
-    "failure_no_answer": "I couldn't come up with an answer; please try again.",
     "held_credentials": "I'm away for the moment: my account doesn't let me in. Your message is kept, my owner has "
     "been told, and I'll answer as soon as I can.",
     "held_quota": "I'm away for the moment: my account is used up. Your message is kept, my owner has been told, and "

@@ -18,18 +18,7 @@ Key = Literal[
     "state_ready",
     "state_working",
     "state_held",
-    # a turn failed
-    "failure_credentials",
-    "failure_quota",
-    "failure_rate_limit",
-    "failure_engine",
-    "failure_model",
-    "failure_crashed",
-    "failure_out_of_memory",
-    "failure_silent",
-    "failure_too_long",
-    "failure_no_answer",
-    # it waits until an outside cause has passed
+    # a message waits until an outside cause has passed
     "held_credentials",
     "held_quota",
     "held_rate_limit",

@@ -18,18 +18,6 @@ if TYPE_CHECKING:
 
 _MOST_PEOPLE = 5
 
-_FAILED: Final[dict[Failure, Key]] = {
-    Failure.CREDENTIALS: "failure_credentials",
-    Failure.QUOTA: "failure_quota",
-    Failure.RATE_LIMIT: "failure_rate_limit",
-    Failure.ENGINE: "failure_engine",
-    Failure.MODEL: "failure_model",
-    Failure.CRASHED: "failure_crashed",
-    Failure.OUT_OF_MEMORY: "failure_out_of_memory",
-    Failure.SILENT: "failure_silent",
-    Failure.TOO_LONG: "failure_too_long",
-    Failure.NO_ANSWER: "failure_no_answer",
-}
 _HELD: Final[dict[Failure, Key]] = {
     Failure.CREDENTIALS: "held_credentials",
     Failure.QUOTA: "held_quota",
@@ -45,11 +33,6 @@ _GIVEN_UP: Final[dict[Failure, Key]] = {
     Failure.NO_ANSWER: "gave_up_no_answer",
 }
 _KINDS: Final[dict[ChatKind, Key]] = {"direct": "kind_direct", "group": "kind_group", "self": "kind_self"}
-
-
-def failure(kind: Failure, language: Language = "en", *, retry_after: timedelta | None = None) -> Phrase:
-    """Say in a chat that a turn has failed."""
-    return phrase(language, _FAILED[kind], later=later(retry_after, language))
 
 
 def held(kind: Failure, language: Language, *, retry_after: timedelta | None = None) -> Phrase:

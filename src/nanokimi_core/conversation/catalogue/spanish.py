@@ -25,18 +25,6 @@ SPANISH: Final[Mapping[Key, str]] = {
     "state_ready": "está a punto",
     "state_working": "está preparando una respuesta",
     "state_held": "no está disponible por ahora y responderá a lo que espera",
-    "failure_credentials": "No estoy disponible por ahora: mi cuenta no me deja entrar. Mi dueño ya está avisado.",
-    "failure_quota": "No estoy disponible por ahora: mi cuenta está agotada. Mi dueño ya está avisado.",
-    "failure_rate_limit": "Ahora mismo me preguntan demasiado; inténtalo otra vez {later}, por favor.",
-    "failure_engine": "No estoy disponible por ahora: la máquina en la que trabajo no está lista. Mi dueño ya está "
-    "avisado.",
-    "failure_model": "No estoy disponible por ahora: estoy mal configurado. Mi dueño ya está avisado.",
-    "failure_crashed": "He tropezado con ese mensaje; inténtalo otra vez, por favor.",
-    "failure_out_of_memory": "Eso no me cabe en la memoria; prueba con algo más pequeño, por favor.",
-    "failure_silent": "Me he quedado atascado con ese mensaje y lo he dejado; inténtalo otra vez, por favor.",
-    "failure_too_long": "Eso lleva más pasos o tiempo de los que tengo permitidos; prueba con algo más pequeño, por "
-    "favor.",
-    "failure_no_answer": "No se me ha ocurrido ninguna respuesta; inténtalo otra vez, por favor.",
     "held_credentials": "No estoy disponible por ahora: mi cuenta no me deja entrar. Tu mensaje está guardado, mi "
     "dueño ya está avisado, y responderé en cuanto pueda.",
     "held_quota": "No estoy disponible por ahora: mi cuenta está agotada. Tu mensaje está guardado, mi dueño ya está "
