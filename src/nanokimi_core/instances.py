@@ -19,7 +19,7 @@ from nanokimi_core.config import Location, Settings, validate_table
 from nanokimi_core.contracts.plugin import Check
 from nanokimi_core.errors import NanoKimiError, PluginError
 from nanokimi_core.folder import DataFolder
-from nanokimi_core.logs import instance_log
+from nanokimi_core.logs import instance_log, keep_secrets_of
 from nanokimi_core.plugins import Kind, PluginHost, Provided
 from nanokimi_core.supervision import BackOff, entered, fault, guarded, guarded_call, named
 
@@ -218,7 +218,7 @@ def _real_check(line: Any) -> Check:
 
 
 def make(kind: Kind, name: str, *, settings: Settings, location: Location, host: PluginHost, tell: Tell) -> Instance:
-    """Find the plugin of an instance, check its table, and give it its context.
+    """Find the plugin of an instance, check its table, and give it its context. No log shows a secret of its table.
 
     Raises:
         PluginError: The plugin is missing or broken.
@@ -226,6 +226,7 @@ def make(kind: Kind, name: str, *, settings: Settings, location: Location, host:
     """
     provided = host.spec(kind, settings.use(name))
     config = validate_table(provided.spec.config, settings.table(name), name, location)
+    keep_secrets_of(config)
     folder = DataFolder(location.data)
     context = InstanceContext(
         name=name,
