@@ -201,6 +201,18 @@ async def test_messages_of_a_failed_turn_that_are_asked_one_by_one_stand_once_in
         assert asked(cloud)[-1].index("number 2") < asked(cloud)[-1].index("the-third-one")
 
 
+async def test_an_agent_killed_the_moment_after_its_answer_remembers_it(either: Bench, engine: Any) -> None:
+    words = ["zebra", "yak", "ibex", "gnu"]
+    async with either.backend() as backend:
+        for word in words:
+            async with backend.session(either.chat()) as session:
+                await ask(session, f"my word is {word}")
+                engine.kill(either.containers(engine)[0])
+        async with backend.session(either.chat()) as session:
+            answer = await ask(session, "what did I say")
+    assert [word for word in words if word in answer] == words
+
+
 async def test_no_agent_of_a_killed_process_writes_into_a_home_that_another_one_uses(bench: Bench, engine: Any) -> None:
     left = {}
     for name in ("console:me", "console:another"):

@@ -112,6 +112,18 @@ def test_an_endless_record_is_read_in_part(tmp_path: Path, monkeypatch: pytest.M
     assert stands(tmp_path, "kimi-cli", noted("[Ana] next", 500)) != []
 
 
+def test_kimi_codes_turn_is_written_when_its_end_stands_behind_its_beginning(tmp_path: Path) -> None:
+    agent, end = AGENTS["kimi-code"], '{"type":"turn.ended","agentId":"main","turnId":0}'
+    assert not agent.has_written(tmp_path, SESSION, 0)
+    start = write(tmp_path, "kimi-code", line("kimi-code", "[Ana] one"), end).stat().st_size
+    assert agent.has_written(tmp_path, SESSION, 0)
+    assert not agent.has_written(tmp_path, SESSION, start)
+    write(tmp_path, "kimi-code", line("kimi-code", "[Ana] one"), end, line("kimi-code", "x" * 100_000))
+    assert not agent.has_written(tmp_path, SESSION, start)
+    write(tmp_path, "kimi-code", line("kimi-code", "[Ana] one"), end, line("kimi-code", "x" * 100_000), end)
+    assert agent.has_written(tmp_path, SESSION, start)
+
+
 class Silent(AcpAgent):
     def settings(self, config: KimiDockerConfig) -> dict[str, Any]:
         return {}
@@ -122,6 +134,7 @@ def test_an_agent_whose_record_is_unknown_is_asked_in_full(tmp_path: Path) -> No
     assert repeats.standing(agent, tmp_path, SESSION, [noted("[Ana] next")]) == ()
     assert repeats.length(agent, tmp_path, SESSION) == 0
     assert agent.heard({"role": "user", "content": "x"}) is None
+    assert agent.has_written(tmp_path, SESSION, 0)
 
 
 @given(st.binary(max_size=200), st.sampled_from(list(AGENTS)))
