@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import time
@@ -176,3 +177,20 @@ def test_a_test_that_fails_leaves_no_process_behind(site: Site) -> None:
     with pytest.raises(AssertionError, match="it fails"), site.start("chat", stdin=subprocess.PIPE) as process:
         raise AssertionError("it fails")
     assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("toml", "arguments", "json_lines"),
+    [('logs = "json"', (), True), ('logs = "json"', ("--logs", "text"), False), ("", ("--logs", "json"), True)],
+)
+def test_the_form_of_the_log_is_the_tomls_unless_the_command_line_names_another(
+    site: Site, toml: str, arguments: tuple[str, ...], json_lines: bool
+) -> None:
+    with_image(site)
+    site.toml(f"{toml}\n{TWO_DESKS.format(out=site.home / 'out')}")
+    done = site.run("run", *arguments)
+    assert done.returncode == 0, done.stderr
+    for line in done.stderr.splitlines():
+        assert line.startswith("{") == json_lines
+        if json_lines:
+            assert json.loads(line)["message"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import logging
 import os
 import signal
+from typing import Annotated
 
 import anyio
 import typer
@@ -20,18 +22,32 @@ from nanokimi_core.runtime import Assistant
 
 log = logging.getLogger("nanokimi")
 
+
+class LogForm(enum.Enum):
+    """How log lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Logs = Annotated[
+    LogForm | None, typer.Option("--logs", help="How log lines are written, in place of what the toml says.")
+]
+
 app = new_app()
 
 
 @command(app, "run", "nanokimi run", "nanokimi --config /srv/kai/nanokimi.toml run")
-def run(ctx: typer.Context, config: Config = None) -> None:
+def run(ctx: typer.Context, logs: Logs = None, config: Config = None) -> None:
     """Run the assistant as a service, with every transport of the toml.
 
     SIGTERM stops it: no more messages are taken, running turns finish within stop_timeout, and it exits with 0.
-    A second signal ends it at once.
+    A second signal ends it at once. SIGHUP has it read the toml again, as nanokimi reload does.
     """
-    set_up(logging.DEBUG if debugging() else logging.INFO)
+    level = logging.DEBUG if debugging() else logging.INFO
+    set_up(level)
     setup = find_setup(ctx, config)
+    set_up(level, form=logs.value if logs else setup.settings.logs)
     assistant = setup.assistant()
     with assistant.folder.hold():
         log.info("%s", _what_runs(assistant))
