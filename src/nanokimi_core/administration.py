@@ -40,7 +40,7 @@ class Administration:
         assistant = self._assistant
         conversation, settings = assistant.conversation, assistant.settings
         counters = await assistant.store.counters()
-        lanes = conversation.lanes
+        lanes, problem = conversation.lanes, conversation.health.problem
         return Status(
             running=assistant.running,
             assistant=settings.assistant,
@@ -57,7 +57,7 @@ class Administration:
             held=self._held(),
             owed=counters.get("owed", 0),
             counters=counters,
-            problems=settings.problems,
+            problems=(*((str(problem),) if problem is not None else ()), *settings.problems),
         )
 
     async def reload(self) -> Sequence[str]:

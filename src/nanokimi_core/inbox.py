@@ -6,7 +6,7 @@ from logging import getLogger
 
 import anyio
 
-from nanokimi_core.conversation.router import Router
+from nanokimi_core.conversation.conversation import Conversation
 from nanokimi_core.delivery import Route
 from nanokimi_core.errors import NotAccepted
 from nanokimi_core.messages import Inbound
@@ -19,17 +19,17 @@ class TransportInbox:
     """The ``Inbox`` of one run of a transport; a run that is over can't deliver any more.
 
     Args:
-        name: The transport's instance.
-        route: Its way out.
-        router: Who takes messages.
+        route: Its way out, with the instance's name.
+        conversation: Who takes messages.
         store: Who takes receipts.
         stopping: Set when no more messages are taken.
     """
 
-    def __init__(self, name: str, route: Route, router: Router, store: Store, stopping: anyio.Event) -> None:
-        self.name = name
+    def __init__(self, route: Route, conversation: Conversation, store: Store, stopping: anyio.Event) -> None:
+        self.name = route.name
         self._route = route
-        self._router = router
+        self._router = conversation.router
+        self._health = conversation.health
         self._store = store
         self._stopping = stopping
         self._over = False
@@ -60,9 +60,10 @@ class TransportInbox:
         try:
             await self._router.receive(self.name, message)
         except StoreError as error:
-            raise NotAccepted(
-                f"a message for {self.name} could not be kept: {error.message}", remedy=error.remedy
-            ) from error
+            self._health.failed(error)
+            said = f"a message that {self.name} brings can't be kept: {error.message}"
+            raise NotAccepted(said, remedy=error.remedy) from error
+        self._health.works()
 
     def sent(self, key: str, network_id: str) -> None:
         """Note a receipt that came later."""

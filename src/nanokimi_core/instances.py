@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from nanokimi_core.config import Location, Settings, validate_table
 from nanokimi_core.contracts.plugin import Check
-from nanokimi_core.errors import NanoKimiError, PluginError
+from nanokimi_core.errors import NanoKimiError, NotAccepted, PluginError
 from nanokimi_core.folder import DataFolder
 from nanokimi_core.logs import instance_log, keep_secrets_of
 from nanokimi_core.plugins import Kind, PluginHost, Provided
@@ -176,10 +176,10 @@ class Instance:
             self._stands("running")
         await anyio.sleep_forever()
 
-    async def _run_once(self, work: Callable[[Any], Awaitable[None] | None]) -> PluginError | None:
+    async def _run_once(self, work: Callable[[Any], Awaitable[None] | None]) -> NanoKimiError | None:
         """Run in a task that ends with the run, so that no scope or cancellation that a plugin leaves behind stays."""
         plugin, doing = self.provided.plugin, f'while "{self.name}" was running'
-        raised: PluginError | None = None
+        raised: NanoKimiError | None = None
 
         async def run() -> None:
             nonlocal raised
@@ -192,7 +192,8 @@ class Instance:
                 raised = error
             except Exception as error:  # noqa: BLE001  # a plugin boundary
                 raised = named(plugin, doing, error)
-                raised.__cause__ = error
+                if raised is not error:
+                    raised.__cause__ = error
 
         async with anyio.create_task_group() as task:
             task.start_soon(run, name=f"{self.kind} {self.name}, run {self.restarts}")
@@ -200,6 +201,10 @@ class Instance:
 
     async def _wait(self, error: NanoKimiError, seconds: float) -> None:
         self._stands("waiting", error)
+        if isinstance(error, NotAccepted):  # the store's trouble, which has been said
+            await anyio.sleep(seconds)
+            self.restarts += 1
+            return
         self.context.log.error("%s (tried again in %.1f s)", error, seconds, exc_info=error.__cause__ or error)
         await self.context.tell("fault " + self.name, str(error))
         await anyio.sleep(seconds)

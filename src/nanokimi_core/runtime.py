@@ -216,7 +216,7 @@ class Assistant:
             await delivery.add(route)
         route.use(transport)
         route.close()
-        inbox = TransportInbox(name, route, self.conversation.router, self.store, self._stopping)
+        inbox = TransportInbox(route, self.conversation, self.store, self._stopping)
         if self._work is not None:
             self._work.start_soon(route.open_anyway, patience)
         try:

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import anyio
 
-from nanokimi_core.errors import PluginError
+from nanokimi_core.errors import NanoKimiError, NotAccepted, PluginError
 from nanokimi_core.plugins import Plugin, blame
 
 LEAVING = 10.0  # seconds in which what was entered must be left
@@ -189,9 +189,14 @@ def fault(plugin: Plugin | str, doing: str, said: str) -> PluginError:
     return PluginError(f"{who} failed {doing}: {said}", remedy=_REMEDY)
 
 
-def named(plugin: Plugin | str, doing: str, error: BaseException) -> PluginError:
-    """Make the error that names a plugin as the culprit of something that came out of it; of a group, the worst."""
+def named(plugin: Plugin | str, doing: str, error: BaseException) -> NanoKimiError:
+    """Make the error that names a plugin as the culprit of something that came out of it; of a group, the worst.
+
+    A message that the core could not keep is nobody's fault, and stays as it is.
+    """
     leaf = _leaf(error)
+    if isinstance(leaf, NotAccepted):
+        return leaf
     if isinstance(plugin, Plugin) and isinstance(leaf, OSError):
         return blame(plugin, doing, leaf)
     return fault(plugin, doing, describe(error))

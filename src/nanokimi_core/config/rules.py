@@ -77,8 +77,8 @@ class RuleBook:
 
     def rules(self, chats: tuple[str, ...]) -> ChatRules:
         """Work out what holds for a chat from its id and its aliases, each ``transport:chat``."""
-        console = any(chat.startswith("console:") for chat in chats)
         settings = self._settings
+        console = settings.use("console") == "console" and any(chat.startswith("console:") for chat in chats)
         tables = [self._exact[chat] for chat in chats if chat in self._exact]
         tables.extend(table for name, table in self._patterns if any(_matches(name, chat) for chat in chats))
         context = _first(table.context for table in tables)

@@ -25,7 +25,7 @@ from nanokimi_core.delivery import Delivery
 from nanokimi_core.folder import DataFolder
 from nanokimi_core.instances import Instance
 from nanokimi_core.operations import Operations
-from nanokimi_core.store import OwedRow, Store
+from nanokimi_core.store import Health, OwedRow, Store
 
 
 class Conversation:
@@ -55,8 +55,9 @@ class Conversation:
         self._folder = folder
         self._log = log
         self._turning: TaskGroup | None = None
+        self.health = Health(log)
         lost = Lost(settings, store, lambda: self.owner, lambda: self.delivery)
-        self.delivery = Delivery(store, lambda: settings().limits, lost=lost, log=log)
+        self.delivery = Delivery(store, lambda: settings().limits, health=self.health, lost=lost, log=log)
         self.ownership = Ownership(settings, store, log=log)
         self.owner = Owner(settings, self.ownership.chat, store, self.delivery, log)
         self.grants = Grants(store)
@@ -79,6 +80,7 @@ class Conversation:
             context=lambda: settings().most_context,
             run=self.answering,
             take=self._take,
+            health=self.health,
             log=log,
         )
 
@@ -117,6 +119,7 @@ class Conversation:
         self._turning = await tasks.start(self._hold_turns)
         self.pool.open(tasks)
         await tasks.start(self.delivery.run)
+        tasks.start_soon(self._tell_of_health)
 
     async def open(self) -> None:
         """Go on with what waits in the store; the transports must be there, since they say how answers are cut.
@@ -160,6 +163,15 @@ class Conversation:
         with anyio.move_on_after(seconds, shield=True):
             await self.lanes.give_back()
         return False
+
+    async def _tell_of_health(self) -> None:
+        """Tell the owner when the store can't be written, past the outbox, since that is in the store."""
+        while True:
+            await self.health.changed()
+            if (problem := self.health.problem) is not None:
+                language = self.owner.language
+                said = phrase(language, "owner_store", cause=problem.message, remedy=problem.remedy)
+                await self.owner.tell_past_the_outbox(said)
 
     def _take(self, rows: Sequence[OwedRow]) -> None:
         self.delivery.take(rows)

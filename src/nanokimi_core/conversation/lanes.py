@@ -15,7 +15,20 @@ import anyio
 from anyio.abc import TaskGroup
 
 from nanokimi_core.config import Limits
-from nanokimi_core.store import Arrival, Claim, Ending, LeaseLost, Outcome, Owed, OwedRow, Role, Store, StoreError, Work
+from nanokimi_core.store import (
+    Arrival,
+    Claim,
+    Ending,
+    Health,
+    LeaseLost,
+    Outcome,
+    Owed,
+    OwedRow,
+    Role,
+    Store,
+    StoreError,
+    Work,
+)
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0
@@ -83,7 +96,8 @@ class Lanes:
         context: Live; the most messages of context that a turn can need.
         run: Does a work and says what becomes of it; it doesn't raise.
         take: Gets the outbox rows that a work has led to.
-        log: For what can't be written at the moment.
+        health: Told of what can't be written.
+        log: For what is lost to another process.
     """
 
     def __init__(
@@ -94,6 +108,7 @@ class Lanes:
         context: Callable[[], int],
         run: Run,
         take: Callable[[Sequence[OwedRow]], None],
+        health: Health,
         log: Logger,
     ) -> None:
         self._store = store
@@ -101,6 +116,7 @@ class Lanes:
         self._context = context
         self._run = run
         self._take = take
+        self._health = health
         self._log = log
         self._tasks: TaskGroup | None = None
         self._waiting: dict[Lane, int] = {}
@@ -352,12 +368,15 @@ class Lanes:
         wait = _FIRST_WAIT
         while True:
             try:
-                return await call(*arguments)
+                result = await call(*arguments)
             except LeaseLost as error:
                 self._log.error("%s", error)
                 return None
             except StoreError as error:
-                self._log.error("a turn waits: %s", error)
+                self._health.failed(error)
+            else:
+                self._health.works()
+                return result
             await anyio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311  # jitter
             wait = min(wait * 2, _LONGEST_WAIT)
 

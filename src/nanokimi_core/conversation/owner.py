@@ -10,7 +10,10 @@ from nanokimi_core.config import Settings
 from nanokimi_core.config.model import Language
 from nanokimi_core.conversation.catalogue import Phrase, phrase
 from nanokimi_core.delivery import Delivery
+from nanokimi_core.messages import Outbound
 from nanokimi_core.store import Store, StoreError
+
+_LONGEST_SEND = 30.0
 
 
 class Owner:
@@ -50,6 +53,18 @@ class Owner:
         """Pass on what a plugin has for the owner; it begins with the instance's name already."""
         plugin, _, said = text.partition(": ")
         await self.tell(key, phrase(self.language, "owner_plugin_says", plugin=plugin, text=said or text))
+
+    async def tell_past_the_outbox(self, text: Phrase) -> None:
+        """Say something once, straight to the owner's network: for when nothing can be written."""
+        transport, _, name = (self._chat() or "").partition(":")
+        route = self._delivery.route(transport)
+        if route is None or not route.connected:
+            return
+        message = Outbound(f"owner-{uuid.uuid4().hex}", name, text)
+        try:
+            await route.send(message, within=_LONGEST_SEND)
+        except Exception as error:  # noqa: BLE001  # a plugin boundary
+            self._log.warning("%s could not tell the owner: %s", route.name, error)
 
     async def tell(self, key: str, text: Phrase) -> None:
         """Say something, once for each ``key`` until ``text`` changes; the log gets it every time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -11,6 +11,7 @@ from functools import partial
 from logging import Logger
 from typing import Any
 
+import anyio
 import anyio.to_thread
 
 from nanokimi_core.config import ChatRules, Settings
@@ -32,7 +33,9 @@ from nanokimi_core.store import Arrival, Outcome, Role, Store
 _COMMANDS = frozenset({"/help", "/new", "/stop", "/status"})
 _REFUSE_AGAIN = 60.0
 _DAY = 86_400.0
+_HOUR = 3600.0
 _MOST_SEEN = 20_000
+_MOST_STRANGERS = 20
 
 
 class Router:
@@ -79,6 +82,7 @@ class Router:
         self._folder = folder
         self._log = log
         self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._introduced: deque[float] = deque()
 
     async def receive(self, transport: str, message: Inbound) -> None:
         """Take a message; returns when it is kept, or was refused and counted.
@@ -243,7 +247,7 @@ class Router:
     async def _introduce(self, transport: str, message: Inbound, *, denied: bool) -> None:
         """Tell the owner of an unknown chat, once; the chat itself gets silence."""
         key = (f"{transport}:{message.chat}", "", "")
-        if denied or key in self._seen:
+        if denied or key in self._seen or not self._may_introduce():
             return
         route = self._delivery.route(transport)
         people = await route.members(message.chat) if route is not None else ()
@@ -251,6 +255,16 @@ class Router:
         record = await self._store.see(key[0], message.chat_name, message.kind, list(dict.fromkeys(who)))
         self._seen[key] = None
         await self._owner.tell(f"unknown {key[0]}", unknown_chat(record, self._owner.language))
+
+    def _may_introduce(self) -> bool:
+        """Whether the owner may be told of one more stranger: a flood of them must not become a flood to the owner."""
+        now = anyio.current_time()
+        while self._introduced and self._introduced[0] < now - _HOUR:
+            self._introduced.popleft()
+        if len(self._introduced) >= _MOST_STRANGERS:
+            return False
+        self._introduced.append(now)
+        return True
 
 
 def _checked(message: Any) -> Inbound:

@@ -17,9 +17,9 @@ from nanokimi_core.config import Limits
 from nanokimi_core.contracts.transport import Traits
 from nanokimi_core.delivery.route import Route
 from nanokimi_core.errors import NotSent, Undeliverable
-from nanokimi_core.formatting import parts
+from nanokimi_core.formatting import Markup, parts
 from nanokimi_core.messages import Outbound
-from nanokimi_core.store import Owed, OwedRow, Store, StoreError
+from nanokimi_core.store import Health, Owed, OwedRow, Store, StoreError
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 300.0
@@ -58,13 +58,15 @@ class Delivery:
     Args:
         store: Where the outbox is.
         limits: Live; of attempts and time.
+        health: Told of what can't be written.
         lost: Told of a row that is given up, with the cause; it must end it in the store.
         log: Gets what went wrong on the way.
     """
 
-    def __init__(self, store: Store, limits: Callable[[], Limits], *, lost: Lost, log: Logger) -> None:
+    def __init__(self, store: Store, limits: Callable[[], Limits], *, health: Health, lost: Lost, log: Logger) -> None:
         self._store = store
         self._limits = limits
+        self._health = health
         self._lost = lost
         self._log = log
         self._routes: dict[str, Route] = {}
@@ -90,7 +92,8 @@ class Delivery:
         """Render a text to a transport's markup, and cut it to its limit; each part has a key of its own."""
         route = self._routes.get(transport)
         traits = route.traits if route else Traits()
-        cut = parts(text, markup=traits.markup, limit=max(1, traits.max_text))
+        markup: Markup = "markdown" if notice else traits.markup  # a notice holds names, which are to stay as they are
+        cut = parts(text, markup=markup, limit=max(1, traits.max_text))
         return tuple(
             Owed(f"{key}.{number}", transport, chat, part, thread, None if number else reply_to, (), notice)
             for number, part in enumerate(cut)
@@ -221,9 +224,12 @@ class Delivery:
         wait = _FIRST_WAIT
         while True:
             try:
-                return await call(*arguments)
+                result = await call(*arguments)
             except StoreError as error:
-                self._log.error("sending to %s waits: %s", line.chat, error)
+                self._health.failed(error)
+            else:
+                self._health.works()
+                return result
             await self._rest(line, wait)
             wait = min(wait * 2, _LONGEST_WAIT)
 

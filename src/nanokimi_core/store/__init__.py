@@ -1,5 +1,6 @@
 """What is on disk: the inbox, the outbox, the chats. ``Store`` is the protocol, ``sqlite`` its first form."""
 
+from nanokimi_core.store.health import Health
 from nanokimi_core.store.protocol import Store
 from nanokimi_core.store.values import (
     Arrival,
@@ -25,6 +26,7 @@ __all__ = [
     "DeadLetter",
     "Ending",
     "Gone",
+    "Health",
     "LeaseLost",
     "Outcome",
     "Owed",
