@@ -12,8 +12,6 @@ from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
-from pydantic import BaseModel, SecretBytes, SecretStr
-
 Form = Literal["text", "json"]
 
 _SHORTEST = 8
@@ -108,6 +106,8 @@ def keep_secrets_of(value: object, *, lasting: bool = True) -> None:
 
 
 def _secrets_in(value: object, depth: int) -> Iterator[str]:
+    from pydantic import SecretBytes, SecretStr  # not above: commands that log nothing start without pydantic
+
     if isinstance(value, SecretStr):
         yield value.get_secret_value()
     elif isinstance(value, SecretBytes):
@@ -118,6 +118,8 @@ def _secrets_in(value: object, depth: int) -> Iterator[str]:
 
 
 def _parts(value: object) -> Iterable[object]:
+    from pydantic import BaseModel
+
     if isinstance(value, BaseModel):
         return [*vars(value).values(), *(value.model_extra or {}).values()]
     if is_dataclass(value) and not isinstance(value, type):
