@@ -58,6 +58,8 @@ PLAIN = {
     "bold in a word": ("Haupt**satz**, 这是**重点**内容", "Hauptsatz, 这是重点内容"),
     "windows lines": ("a\r\n\r\n*b*\rc", "a\n\nb\nc"),
     "nul": ("a\0b", "a\N{REPLACEMENT CHARACTER}b"),
+    "nothing but markup": ("```\n```", "```\n```"),
+    "nothing but a target": ("[a]: https://a.example", "[a]: https://a.example"),
     "dollars": ("it costs $5 - or 3%", "it costs $5 - or 3%"),
 }
 

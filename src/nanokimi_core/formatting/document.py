@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def document(text: str, markup: Markup, limit: int) -> Sequence[Line]:
-    """Give the lines of an answer, rendered for a network whose longest message has ``limit`` characters."""
+    """Give the lines of an answer, rendered for a network whose longest message has ``limit`` characters.
+
+    An answer that is nested too deep to be read, or nothing but markup, stays as it was written.
+    """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\N{REPLACEMENT CHARACTER}")
     if markup == "markdown":
         return source_lines(text, limit)
@@ -21,6 +24,7 @@ def document(text: str, markup: Markup, limit: int) -> Sequence[Line]:
     from nanokimi_core.formatting.parser import TooDeep, parse
 
     try:
-        return rendered(parse(text), text, whatsapp=markup == "whatsapp")
+        lines = rendered(parse(text), text, whatsapp=markup == "whatsapp")
     except TooDeep:
         return source_lines(text, limit)
+    return lines if any(line.fence or line.text.strip() for line in lines) else source_lines(text, limit)

@@ -26,9 +26,12 @@ def source_lines(text: str, limit: int) -> list[Line]:
         limit: The length of the longest message; a code block whose own marks take most of it counts as text.
     """
     written = text.split("\n")
+    fences = list(_fences(text))
+    if len(text) <= limit and all(_is_closed(written[start:end], markup) for start, end, markup, _ in fences):
+        return [Line(line) for line in written]
     lines = []
     at = 0
-    for start, end, markup, info in _fences(text):
+    for start, end, markup, info in fences:
         lines += _texts(written[at:start], limit)
         lines += _fenced(written[start:end], markup, info, limit)
         at = end
@@ -65,7 +68,7 @@ def _fenced(written: list[str], markup: str, info: str, limit: int) -> list[Line
     before = written[0].partition(markup)[0]
     container = _MARK.sub(" ", before)
     quote = "> " * container.count(">")
-    closed = len(written) > 1 and _closes(written[-1], markup)
+    closed = _is_closed(written, markup)
     fence = Fence(
         opening=written[0],
         closing=written[-1] if closed else container + markup,
@@ -88,9 +91,9 @@ def _code(written: str, container: str, quote: str, fence: Fence) -> Line:
     return Line(written[at:], prefix=written[:at], again=quote, fence=fence)
 
 
-def _closes(written: str, markup: str) -> bool:
-    end = written.strip(" >\t")
-    return len(end) >= len(markup) and set(end) == {markup[0]}
+def _is_closed(written: list[str], markup: str) -> bool:
+    end = written[-1].strip(" >\t")
+    return len(written) > 1 and len(end) >= len(markup) and set(end) == {markup[0]}
 
 
 def _with_gaps(lines: list[Line]) -> list[Line]:
