@@ -21,7 +21,7 @@ from nanokimi_core import CommandError, ConfigError
 from nanokimi_core.control import SOCKET, connect, server
 from nanokimi_core.control.calls import LISTED
 from nanokimi_core.control.sockets import Connection, listening, reach
-from nanokimi_core.control.wire import LONGEST_REQUEST
+from nanokimi_core.control.wire import LONGEST_REQUEST, Gone, Wire
 from nanokimi_core.errors import NanoKimiError, PluginError
 
 pytestmark = pytest.mark.anyio
@@ -197,3 +197,13 @@ async def test_a_folder_that_takes_no_socket_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"^the data folder {tmp_path} can't be used: "):
         async with listening(tmp_path / SOCKET):
             raise AssertionError("it listens")
+
+
+async def test_nothing_follows_a_line_whose_sending_was_cut_short() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        async with Wire(Connection(ours), longest=100) as wire:
+            with anyio.move_on_after(0.05):
+                await wire.send({"text": "x" * 10_000_000})
+            with pytest.raises(Gone):
+                await wire.send({"text": "y"})

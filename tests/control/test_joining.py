@@ -267,3 +267,22 @@ async def test_one_shot_prints_the_answer_to_its_own_line_only_and_ends_with_it(
     shown = capsys.readouterr()
     assert shown.out == "good day\n"
     assert shown.err == "Kai, to something earlier: old answer\n"
+
+
+async def test_a_late_draft_takes_no_answers_place(tmp_path: Path) -> None:
+    async with process(tmp_path) as given:
+        wire = await connect(given.path)
+        await wire.send({"call": "join"})
+        await wire.receive()
+        while not given.readies:
+            await anyio.sleep(0.001)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(given.console.send, answer("x" * 1_000_000, key="k0"))  # nobody reads, so others wait
+            await anyio.wait_all_tasks_blocked()
+            tasks.start_soon(given.console.send, answer("all of it"))
+            await anyio.wait_all_tasks_blocked()
+            await given.console.draft(answer("all"))
+            for key in ("k0", "k1"):
+                assert (await wire.receive())["send"]["key"] == key
+                await wire.send({"shown": key})
+        await wire.aclose()
