@@ -19,7 +19,7 @@ from nanokimi_core.delivery.route import Route
 from nanokimi_core.errors import NotSent, Undeliverable
 from nanokimi_core.formatting import Markup, parts
 from nanokimi_core.messages import Outbound
-from nanokimi_core.store import Health, Owed, OwedRow, Store, StoreError
+from nanokimi_core.store import Gone, Health, Owed, OwedRow, Store, StoreError
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 300.0
@@ -39,6 +39,7 @@ class _Line:
         rows: In memory, each with whether the coming attempt is counted on disk already.
         more: There are rows on disk that are not in memory.
         last: The number of the last row that came into memory.
+        again: Rows may have been put back among those that came before.
         loading: Some are being read at the moment.
         resting: It waits to be tried again.
     """
@@ -48,6 +49,7 @@ class _Line:
     rows: deque[tuple[OwedRow, bool]] = field(default_factory=deque)
     more: bool = False
     last: int = 0
+    again: bool = False
     loading: bool = False
     resting: bool = False
 
@@ -143,7 +145,7 @@ class Delivery:
         """Look into the outbox again for a chat: something was put there by somebody else."""
         line = self._line(transport, chat)
         if line is not None:
-            line.more = True
+            line.again = True
 
     def forget(self, transport: str, chat: str) -> None:
         """Drop what waits in memory for a chat whose rows were erased."""
@@ -171,15 +173,23 @@ class Delivery:
     async def _drive(self, key: tuple[str, str], line: _Line) -> None:
         try:
             await line.route.until_open()
-            while line.rows or line.more:
+            while line.rows or line.more or line.again:
                 if line.rows:
-                    row, counted = line.rows.popleft()
-                    await self._deliver(line, row if counted else await self._written(line, self._store.attempt, row))
-                else:
+                    await self._next(line)
+                elif line.more:
                     await self._refill(line)
+                else:  # what came before was sent, so only what was put back is found again
+                    line.again, line.more, line.last = False, True, 0
         finally:
             del self._lines[key]
             self._move()
+
+    async def _next(self, line: _Line) -> None:
+        row, counted = line.rows.popleft()
+        try:
+            await self._deliver(line, row if counted else await self._written(line, self._store.attempt, row))
+        except Gone as error:
+            self._log.info("%s", error)
 
     async def _refill(self, line: _Line) -> None:
         line.more, line.loading = False, True
@@ -225,6 +235,8 @@ class Delivery:
         while True:
             try:
                 result = await call(*arguments)
+            except Gone:
+                raise
             except StoreError as error:
                 self._health.failed(error)
             else:
