@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import subprocess
@@ -79,9 +80,14 @@ async def test_what_was_done_or_forgotten_is_not_in_the_file(path: Path) -> None
         rows, _ = await store.finish(await taken(store, "t"), Ending.ANSWERED, [answer("a", text="the answer of " * 9)])
         store.sent(rows[0], None)
         await store.accept(said("2", text="the secret of " * 9, chat="sofa"))
+        await store.see(f"{NET}:sofa", "the name of the sofa", "group", ["the person on the sofa"])
+        (row,) = await store.owe([answer("the key of the sofa", chat="sofa", text="the word to the sofa")])
+        store.sent(row, "the first id on the sofa")
+        store.receipt(NET, "the key of the sofa", "the second id on the sofa")
+        assert await store.ours(NET, "sofa", "the second id on the sofa")
         await store.forget(f"{NET}:sofa")
     content = b"".join(one.read_bytes() for one in path.parent.iterdir())
-    for text in (b"the question of", b"the answer of", b"the secret of"):
+    for text in (b"the question of", b"the answer of", b"the secret of", b"sofa"):
         assert text not in content
 
 
@@ -233,7 +239,7 @@ async def test_an_operation_that_raises_harms_no_other_of_its_batch(path: Path) 
                 if n % 5 == 0:
                     tasks.start_soon(finish_again)
         assert len(failures) == 4
-        assert sum((await store.lanes()).values()) == 20
+        assert await store.lanes() == {(NET, f"chat{n}"): 1 for n in range(20)}
         assert (await store.counters())["received"] == 21
         assert await store.owed(NET, DESK, 0, 9) == []
         await assert_sums(store)
@@ -250,6 +256,30 @@ async def test_what_waits_together_is_one_commit(path: Path) -> None:
                 tasks.start_soon(store.accept, said(f"{n}", chat=f"chat{n}"))
         tx.connection.set_trace_callback(None)
     assert statements.count("COMMIT") <= 3
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_claim_goes_back_that_was_on_disk_when_its_task_was_cancelled(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        await waiting(store, "1")
+        claiming: list[asyncio.Task[object]] = []
+
+        async def claim() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            claiming.append(task)
+            await store.claim(want("lost"))
+            raise AssertionError("it was not cancelled")
+
+        async def cancel() -> None:
+            await store.lanes()  # in the same transaction, and answered first
+            claiming[0].cancel()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cancel)
+            tasks.start_soon(claim)
+        await store.lanes()
+        assert (await taken(store, "found")).attempts == 1
 
 
 async def test_more_than_one_batch_is_written(path: Path) -> None:

@@ -365,3 +365,19 @@ async def test_turns_are_counted_by_chat_and_day(store: Store) -> None:
     assert await store.turns(NET, DESK, DAY) == 0
     assert await store.turns(NET, "sofa", DAY) == 1
     assert await store.turns(NET, "nobody's", DAY) == 0
+
+
+async def test_a_new_batch_ends_before_a_message_that_was_tried(store: Store) -> None:
+    await waiting(store, "1")
+    await store.bury(await taken(store, "t"), "cause")
+    _, work, _ = await store.accept(said("2"), want("u"))
+    assert work is not None
+    await store.retry(work, counted=True)
+    await waiting(store, "3")
+    (letter,) = await store.dead()
+    await store.revive(letter.id)
+    seen, following = [], await store.claim(want("v"))
+    while following is not None:
+        seen.append((ids(following), following.attempts))
+        _, following = await store.finish(following, Ending.ANSWERED, (), want(f"after {following.turn}"))
+    assert seen == [(["1"], 1), (["2"], 2), (["3"], 1)]

@@ -95,7 +95,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA secure_delete = FAST")
         connection.execute("PRAGMA temp_store = MEMORY")
         migrate(connection, path)
-        _measure(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -118,16 +117,6 @@ def _look(path: Path) -> None:
         raise _damaged(path)
     wal = path.with_name(f"{path.name}-wal")
     if not head and wal.exists() and wal.stat().st_size:
-        raise _damaged(path)
-
-
-def _measure(connection: sqlite3.Connection, path: Path) -> None:
-    """Find a file that was cut: what a crash left in the write-ahead log goes into it first."""
-    busy, _, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    pages, size = (connection.execute(f"PRAGMA {what}").fetchone()[0] for what in ("page_count", "page_size"))
-    left = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    whole = not busy and left[1] == left[2]
-    if whole and path.stat().st_size < pages * size:
         raise _damaged(path)
 
 
