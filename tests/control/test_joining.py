@@ -260,7 +260,7 @@ async def test_one_shot_prints_the_answer_to_its_own_line_only_and_ends_with_it(
             await given.console.draft(answer("old dr", key="k0", reply_to="before"))
             await given.console.send(answer("old answer", key="k0", reply_to="before"))
             assert not ended
-            await given.console.draft(answer("good", reply_to=line.id))
+            await given.console.draft(answer("good ", reply_to=line.id))
             await given.console.send(answer("good day", reply_to=line.id))
         assert ended == [Joined(left=True)]
         assert given.fresh == [True]

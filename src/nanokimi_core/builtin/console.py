@@ -88,7 +88,7 @@ class Console:
         if self._earlier(message):
             await self._aside(f"{self._assistant}, to something earlier: {message.text}")
             return None
-        shown = self._shown.rstrip() if self._key == message.key else ""
+        shown = self._shown if self._key == message.key else ""
         unended = bool(self._shown) and not shown
         self._key = self._shown = ""
         try:
@@ -105,7 +105,7 @@ class Console:
         """Show what has been added to the answer."""
         if self._earlier(message):
             return
-        text = message.text.lstrip()
+        text = message.text.strip()  # white space at its end may not be in the answer
         if self._key != message.key:
             self._key, self._shown = message.key, ""
         if text.startswith(self._shown) and len(text) > len(self._shown):
