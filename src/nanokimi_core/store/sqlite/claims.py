@@ -26,6 +26,7 @@ _BACK = (
 _NUMBER = "number = ?"
 _LANE = "state = 0 AND lane = ? AND state < 3"
 _USED_UP = "state = 2 AND lane = ? AND state < 3 AND number < ?"
+_CONTEXT = "SELECT number, body FROM inbox WHERE "
 _OURS = "number = ? AND state = 1 AND holder = ? AND turn = ?"
 
 
@@ -109,17 +110,13 @@ def _next_rows(tx: Transaction, lane: int, batch: int) -> list[_Waiting]:
 
 
 def _context(tx: Transaction, lane: int, below: int, turn: str, limit: int) -> tuple[Inbound, ...]:
-    found = tx.all(
-        "SELECT number, turn, body FROM inbox WHERE state = 2 AND lane = ? AND state < 3 AND number < ?"
-        " ORDER BY number DESC",
-        lane,
-        below,
-    )
-    tied = [row for row in found if row[1] == turn]
-    if not tied:
-        tied = found[:limit]
-        tx.change_each("UPDATE inbox SET turn = ? WHERE number = ?", [(turn, number) for number, _, _ in tied])
-    return tuple(decode_message(body) for _, _, body in reversed(tied))
+    """Give what was said before, the same when the turn is tried again."""
+    tied = tx.all(_CONTEXT + _USED_UP + " AND turn = ? ORDER BY number", lane, below, turn)
+    if tied:
+        return tuple(decode_message(body) for _, body in tied)
+    found = tx.all(_CONTEXT + _USED_UP + " ORDER BY number DESC LIMIT ?", lane, below, limit)
+    tx.change_each("UPDATE inbox SET turn = ? WHERE number = ?", [(turn, number) for number, _ in found])
+    return tuple(decode_message(body) for _, body in reversed(found))
 
 
 # ---------------------------------------------------------------------- ending
