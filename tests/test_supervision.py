@@ -93,9 +93,26 @@ async def test_what_would_end_the_host_becomes_an_error_that_names_the_plugin(wh
     assert said in str(error)
 
 
-@pytest.mark.parametrize("error", [NotSent("offline"), ValueError("x"), ExceptionGroup("g", [OSError("y")])])
+@pytest.mark.parametrize("error", [NotSent("offline"), ValueError("x"), OSError(5, "y")])
 async def test_an_exception_passes_unchanged(error: Exception) -> None:
     assert await in_a_task(lambda: guarded(lambda: raising(error), plugin=BAD, doing="to send", within=5)) is error
+
+
+async def test_an_exception_out_of_a_task_group_is_what_it_was_inside() -> None:
+    offline = NotSent("offline")
+
+    async def together() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(raising, offline)
+
+    assert await in_a_task(lambda: guarded(together, plugin=BAD, doing="to send", within=5)) is offline
+
+
+async def test_of_several_exceptions_out_of_a_task_group_the_plugin_and_one_are_named() -> None:
+    several = ExceptionGroup("g", [OSError("y"), ExceptionGroup("h", [ValueError("z")])])
+    error = await in_a_task(lambda: guarded(lambda: raising(several), plugin=BAD, doing="to send", within=5))
+    assert isinstance(error, PluginError)
+    assert "failed to send: OSError: y" in str(error)
 
 
 @pytest.mark.parametrize("value", [None, 7, "text"])

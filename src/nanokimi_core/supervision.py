@@ -41,9 +41,9 @@ async def guarded(
 ) -> T:
     """Call a plugin's async function and give what it returns.
 
-    A cancellation of ours passes, and so does what a plugin may raise: any ``Exception``, unchanged. All else becomes
-    a ``PluginError``. In the first task of a program, where Ctrl-C arrives, cancellations and ``KeyboardInterrupt``
-    are taken for the person's.
+    A cancellation of ours passes, and so does what a plugin may raise: any ``Exception``, unchanged; where a task group
+    of the plugin's wrapped a single one, that one. All else becomes a ``PluginError``. In the first task of a program,
+    where Ctrl-C arrives, cancellations and ``KeyboardInterrupt`` are taken for the person's.
 
     Args:
         call: Takes no arguments; a bound method, or a lambda.
@@ -65,6 +65,11 @@ async def guarded(
                 result = await _awaitable(call(), plugin, doing)
             if limit.cancelled_caught:
                 raise fault(plugin, doing, f"it was not done within {within:g} s") from TimeoutError()
+    except ExceptionGroup as group:
+        single = _single(group)
+        if single is None:
+            raise fault(plugin, doing, describe(group)) from group
+        raise single from single.__cause__
     except Exception:
         raise
     except BaseException as error:
@@ -290,6 +295,15 @@ def _leaf(error: BaseException) -> BaseException:
     if not isinstance(error, BaseExceptionGroup):
         return error
     return min((_leaf(each) for each in error.exceptions), key=_harm)
+
+
+def _single(group: ExceptionGroup[Exception]) -> Exception | None:
+    error: Exception = group
+    while isinstance(error, ExceptionGroup):
+        if len(error.exceptions) > 1:
+            return None
+        error = error.exceptions[0]
+    return error
 
 
 def _harm(error: BaseException) -> int:
