@@ -242,7 +242,7 @@ class Assistant:
         if self._work is None or "transport console" in self.instances:
             raise CommandError("the running process has the console itself", remedy="write to it in its own terminal")
         if self._console is None:
-            self._console = JoinedConsole(self.settings.assistant, lambda: self.failed)
+            self._console = JoinedConsole(self.settings.assistant, lambda: self.conversation.answering.unanswered)
             self._work.start_soon(self.receive, "console", self._console, "the console")
         with self._console.reserved():
             if drop:

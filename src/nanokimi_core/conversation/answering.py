@@ -41,6 +41,7 @@ class Answering:
 
     Attributes:
         failed: How many attempts have failed since the start.
+        unanswered: How many messages of the console have got a sentence in place of an answer since the start.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Answering:
         self._holds: dict[str, int] = {}
         self._away: dict[str, str] = {}
         self.failed = 0
+        self.unanswered = 0
 
     async def __call__(self, work: Work) -> Verdict:
         """Do a work; whatever goes wrong in it, the chat gets a sentence at most, and the owner the cause."""
@@ -158,13 +160,18 @@ class Answering:
         return Again(wait, False, f"{error.kind.value}: {error}", cause, owed)
 
     async def _once(self, work: Work, message: Inbound, cause: str, sentence: Phrase) -> Sequence[Owed]:
-        """Give what a chat is told of a failure: nothing where it heard of this cause in the last hour."""
+        """Give what a chat is told of a failure: nothing where it heard of this cause in the last hour.
+
+        The console is told for each message: a pipe waits for it.
+        """
+        each = f" {message.id}" if work.transport == "console" else ""
         try:
-            if not await self._store.first_in(f"told {work.transport}:{work.chat} {cause}", _HOUR):
+            if not await self._store.first_in(f"told {work.transport}:{work.chat} {cause}{each}", _HOUR):
                 return ()
         except StoreError as error:
             self._log.error("%s", error)
             return ()
+        self.unanswered += bool(each)
         return self._owed(work, message, sentence, f"{work.turn}-{cause}-{work.attempts}")
 
 

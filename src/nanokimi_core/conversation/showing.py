@@ -34,6 +34,7 @@ async def showing(route: Route | None, message: Inbound, key: str, log: Logger) 
     if route is None or not (route.shows_typing or route.edits_drafts):
         yield _nothing
         return
+    failed: Exception | None = None
     shown = _Showing(route, message, key, log)
     try:
         async with anyio.create_task_group() as tasks:
@@ -43,12 +44,15 @@ async def showing(route: Route | None, message: Inbound, key: str, log: Logger) 
                 tasks.start_soon(shown.keep_drafting)
             try:
                 yield shown.grown
-            finally:
-                tasks.cancel_scope.cancel()
+            except Exception as error:  # noqa: BLE001  # the turn's own: raised again as it is, not in a group
+                failed = error
+            tasks.cancel_scope.cancel()
     finally:
         if route.shows_typing:
             with anyio.move_on_after(1, shield=True):
                 await shown.typing(on=False)
+    if failed is not None:
+        raise failed
 
 
 def _nothing(text: str) -> None:
@@ -81,7 +85,13 @@ class _Showing:
             await self._news.wait()
             self._news = anyio.Event()
             message = self._message
-            draft = Outbound(key=self._key, chat=message.chat, text=self._text, thread=message.thread)
+            draft = Outbound(
+                key=self._key,
+                chat=message.chat,
+                text=self._text,
+                thread=message.thread,
+                reply_to=message.id if self._route.quotes(message.kind) else None,
+            )
             if not await self._try("to show a draft", partial(self._transport.draft, draft)):
                 return
             await anyio.sleep(self._route.traits.draft_interval)
