@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,6 +161,20 @@ class BadShowing(DraftingTransport):
             await self.faults[1]()
 
 
+class Telling(ScriptedBackend):
+    """Closes what it tells when nobody listens any more, as a generator has to; what is bad about it is its own."""
+
+    @asynccontextmanager
+    async def session(self, chat: Chat) -> AsyncIterator[Session]:
+        class Closing(ScriptedSession):
+            async def prompt(self, turn: Turn) -> AsyncIterator[AgentEvent]:
+                async with aclosing(self.backend.answer(self, turn)) as events:  # type: ignore[type-var]
+                    async for event in events:
+                        yield event
+
+        yield Closing(self, chat, None)
+
+
 class BadEnter(ScriptedBackend):
     fault: Fault
 
@@ -251,7 +265,7 @@ def prompting(fault: Fault) -> ScriptedBackend:
         yield Text("well")
         await fault()
 
-    return ScriptedBackend(answer)
+    return Telling(answer)
 
 
 def yielding(*events: Any, for_ever: bool = False) -> ScriptedBackend:
@@ -262,7 +276,7 @@ def yielding(*events: Any, for_ever: bool = False) -> ScriptedBackend:
             yield Text("and so on ")
             await anyio.lowlevel.checkpoint()
 
-    return ScriptedBackend(answer)
+    return Telling(answer)
 
 
 def pondering() -> ScriptedBackend:
@@ -273,7 +287,7 @@ def pondering() -> ScriptedBackend:
         await anyio.sleep(0.3)
         yield Text("yes")
 
-    return ScriptedBackend(answer)
+    return Telling(answer)
 
 
 # --------------------------------------------------------------------- the table
