@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -34,7 +34,10 @@ from nanokimi_core import (
 from nanokimi_core.config import Location, Settings
 from nanokimi_core.plugins import Plugin, PluginHost, installed
 from nanokimi_core.runtime import Assistant
+from nanokimi_core.store.sqlite import SqliteStore
 
+ARRIVED = ("duplicate", "refused_chat", "refused_sender", "refused_cap", "refused_own", "accepted")
+ENDED = ("context", "answered", "command", "cancelled", "edit", "pending", "dead")
 NEED = Need("fake", PurePosixPath("/home/node/.fake"), (1000, 1000))
 
 
@@ -42,6 +45,7 @@ class MemoryTransport:
     """A chat network in memory: ``say`` puts a message in, ``sent`` holds what came out."""
 
     def __init__(self, config: Any = None, context: Context | None = None) -> None:
+        self.attempts: list[Outbound] = []
         self.sent: list[Outbound] = []
         self.drafts: list[Outbound] = []
         self.fail: list[Exception] = []
@@ -59,11 +63,20 @@ class MemoryTransport:
         await anyio.sleep_forever()
 
     async def send(self, message: Outbound) -> Receipt | None:
+        self.attempts.append(message)
         if self.fail:
             raise self.fail.pop(0)
+        return self.accept(message)
+
+    def accept(self, message: Outbound) -> Receipt | None:
+        """Show a message in its chat."""
         self.sent.append(message)
         self._changed.set()
         return None
+
+    def texts(self, chat: str) -> list[str]:
+        """Give what a chat has been shown."""
+        return [message.text for message in self.sent if message.chat == chat]
 
     async def say(self, text: str, chat: str = "desk", number: str | None = None, **more: Any) -> None:
         """Deliver a message, each with an id of its own unless ``number`` gives one."""
@@ -239,6 +252,41 @@ class Bench:
                 await self.net.connected.wait()
                 yield self
                 self.assistant.stop()
+
+    @asynccontextmanager
+    async def crashing(self) -> AsyncIterator[Bench]:
+        """Run it, and abandon it at the end: cancelled, without a stop."""
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self.assistant.run)
+                await self.net.connected.wait()
+                yield self
+                tasks.cancel_scope.cancel()
+
+    async def settled(self) -> None:
+        """Wait until everything is answered that can be, and sent."""
+        with anyio.fail_after(10):
+            await self.assistant.conversation.settled()
+
+
+def sums_differ(counters: Mapping[str, int]) -> str:
+    """Say how counters don't add up; nothing where they do."""
+    arrived = sum(counters[name] for name in ARRIVED)
+    ended = sum(counters[name] for name in ENDED)
+    if (counters["received"], counters["accepted"]) == (arrived, ended):
+        return ""
+    return f"received {arrived}, accepted {ended} in {dict(counters)}"
+
+
+def check_sums(folder: Path) -> None:
+    """Check the counters of every store beneath a folder; nothing may have it open."""
+
+    async def counters(path: Path) -> Mapping[str, int]:
+        async with SqliteStore(path) as store:
+            return await store.counters()
+
+    for path in folder.rglob("nanokimi.db"):
+        assert not sums_differ(anyio.run(counters, path))
 
 
 def bench(
