@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretBytes, SecretStr
 
@@ -97,6 +97,7 @@ def test_whatever_is_logged_is_one_json_object_a_line(message: str, argument: st
 
 
 @given(st.text())
+@example("a\n2026-01-01 00:00:00,000 ERROR nanokimi: forged\r\x1b[2J\x9b1m\u2028\u202e")
 def test_no_line_of_text_can_command_a_terminal_or_forge_another_line(message: str) -> None:
     record = logging.LogRecord("nanokimi.x", logging.INFO, "", 0, "%s", (message,), None)
     for formatter in (logs.RedactingFormatter("%(levelname)s %(message)s"), logs.ShortFormatter()):

@@ -15,7 +15,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from nanokimi_core.watchdog import HUNG, Watchdog
+from nanokimi_core.watchdog import HUNG, Watchdog, _Clock
 
 LONGEST = 60
 HOST = """
@@ -222,6 +222,17 @@ def test_a_block_in_no_plugins_code_is_not_blamed_on_one(tmp_path: Path) -> None
     assert code == HUNG
     assert "NanoKimi itself or a library is in " in err
     assert 'plugin "' not in err
+
+
+def test_time_in_which_the_process_could_not_run_does_not_count_and_time_in_which_it_computed_does() -> None:
+    clock = _Clock()
+    time.sleep(0.5)  # as long as it is idle, it might as well be stopped
+    assert clock.passed(at_most=0.1) == 0.1
+    end = time.process_time() + 0.3
+    while time.process_time() < end:
+        pass
+    assert clock.passed(at_most=0.1) >= 0.3
+    assert clock.passed(at_most=0.1) < 0.1
 
 
 def test_a_process_that_was_stopped_for_longer_than_the_hang_limit_goes_on(tmp_path: Path) -> None:
