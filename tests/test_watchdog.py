@@ -16,6 +16,7 @@ import anyio
 import pytest
 
 from nanokimi_core.watchdog import HUNG, Watchdog, _Clock
+from testbed.site import Site
 
 LONGEST = 60
 HOST = """
@@ -279,3 +280,29 @@ async def test_watching_costs_next_to_nothing_and_leaves_nothing_behind() -> Non
             await anyio.sleep(0.01)
     assert signal.getsignal(signal.SIGPROF) == handler
     assert signal.getitimer(signal.ITIMER_PROF)[0] == 0
+
+
+SLEEPER = """
+import time
+from nanokimi_core import Spec, hookimpl
+
+class Sleeper:
+    def __init__(self, config, context): ...
+    async def run(self, inbox):
+        time.sleep(30)
+    async def send(self, message): ...
+
+@hookimpl
+def nanokimi_transports():
+    return [Spec("sleeper", Sleeper)]
+"""
+
+
+def test_a_service_that_a_plugin_blocks_ends_after_the_hang_limit_of_the_toml(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.write("sleeper", SLEEPER)
+    site.toml('transports = ["sleeper"]\n[limits]\nhang_limit = "2s"\n')
+    done = site.run("run")
+    assert done.returncode == HUNG
+    assert 'plugin "sleeper" (nanokimi-sleeper 1.0) blocks the event loop at ' in done.stderr
+    assert ".py:8 (Sleeper.run); mend or update it" in done.stderr
