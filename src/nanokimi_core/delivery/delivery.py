@@ -137,9 +137,10 @@ class Delivery:
                 continue  # it stays in the outbox until there is such a transport
             if line.more or line.loading or not line.route.loaded or len(line.rows) >= _IN_MEMORY:
                 line.more = True
+                line.again = line.again or row.number < line.last  # one that was committed later came first
             else:
                 line.rows.append((row, True))
-                line.last = row.number
+                line.last = max(line.last, row.number)
 
     def look(self, transport: str, chat: str) -> None:
         """Look into the outbox again for a chat: something was put there by somebody else."""
@@ -203,7 +204,7 @@ class Delivery:
 
     async def _deliver(self, line: _Line, row: OwedRow) -> None:
         """Send a row, again and again where need be, until it is accepted or given up."""
-        wait, owed = _FIRST_WAIT, row.owed
+        wait, owed, certain = _FIRST_WAIT, row.owed, 0
         message = Outbound(owed.key, owed.chat, owed.text, owed.thread, owed.reply_to, owed.attachments)
         while True:
             await line.route.until_open()
@@ -213,10 +214,11 @@ class Delivery:
             except NotSent as error:
                 cause, final = f"not sent: {error}", time.time() - row.since > limits.send_time.total_seconds()
                 asked = error.retry_after.total_seconds() if error.retry_after else 0.0
+                certain += 1
             except Undeliverable as error:
                 cause, final = f"refused for good: {error}", True
             except Exception as error:  # noqa: BLE001  # a plugin boundary
-                cause, final = f"{type(error).__name__}: {error}", row.attempts >= limits.send_attempts
+                cause, final = f"{type(error).__name__}: {error}", row.attempts - certain >= limits.send_attempts
             else:
                 self._store.sent(row, network_id)
                 return
