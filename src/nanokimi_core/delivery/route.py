@@ -24,6 +24,8 @@ _PATIENCE = 30.0
 _LONGEST_LOOK = 5.0
 _MOST_PACED = 10_000
 _MOST_MEMBERS = 20
+_ECHOES = 30.0
+_MOST_NAMELESS = 200
 
 
 def traits_of(transport: object) -> Traits:
@@ -51,6 +53,8 @@ class Route:
         self.use(transport)
         self.loaded = False
         self._in_flight: dict[str, tuple[str, str]] = {}
+        self._echoed: set[str] = set()
+        self._nameless: OrderedDict[str, tuple[str, str, float]] = OrderedDict()
         self._log = log
         self._open = anyio.Event()
         self._again = anyio.Event()
@@ -114,6 +118,7 @@ class Route:
             return await self._send(message, within)
 
     async def _send(self, message: Outbound, within: float) -> str | None:
+        await self.until_open()  # it may have been closed while this waited for its turn
         self._in_flight[message.key] = (message.chat, message.text)
         try:
             receipt: Any = await guarded(
@@ -124,30 +129,46 @@ class Route:
             )
         finally:
             del self._in_flight[message.key]
-        if isinstance(receipt, Receipt):
-            return receipt.network_id
-        if receipt is not None:
+            echoed = message.key in self._echoed
+            self._echoed.discard(message.key)
+        if receipt is not None and not isinstance(receipt, Receipt):
             self._log.warning("%s gave %s for a receipt", self.name, type(receipt).__name__)
-        return None
+        network_id = receipt.network_id if isinstance(receipt, Receipt) else None
+        if network_id is None and not echoed:
+            self._nameless[message.key] = (message.chat, message.text, anyio.current_time() + _ECHOES)
+            if len(self._nameless) > _MOST_NAMELESS:
+                self._nameless.popitem(last=False)
+        return network_id
 
-    def is_sending(self, chat: str, text: str) -> bool:
-        """Whether this very text is on its way to a chat; its echo can come before the receipt."""
-        return (chat, text) in self._in_flight.values()
+    def is_echo(self, chat: str, text: str) -> bool:
+        """Whether this very text is on its way to a chat, or was sent a moment ago and its network's id isn't known.
+
+        An echo can come before the receipt. Of what was sent, one echo is expected.
+        """
+        for key, sending in self._in_flight.items():
+            if sending == (chat, text):
+                self._echoed.add(key)
+                return True
+        now = anyio.current_time()
+        for key, (to, said, until) in self._nameless.items():
+            if (to, said) == (chat, text) and now < until:
+                del self._nameless[key]
+                return True
+        return False
 
     async def _pace(self, chat: str) -> None:
-        waits = []
-        now = anyio.current_time()
-        if self.traits.per_minute:
-            self._next = max(self._next, now) + 60 / self.traits.per_minute
-            waits.append(self._next - 60 / self.traits.per_minute - now)
+        """Wait for the chat's turn, then for the network's: a chat that waits for its own takes nobody's else."""
         if self.traits.per_minute_chat:
-            start = max(self._next_in.pop(chat, now), now)
-            self._next_in[chat] = start + 60 / self.traits.per_minute_chat
-            while len(self._next_in) > _MOST_PACED:
+            await anyio.sleep_until(self._next_in.get(chat, 0.0))
+        if self.traits.per_minute:
+            start = max(self._next, anyio.current_time())
+            self._next = start + 60 / self.traits.per_minute
+            await anyio.sleep_until(start)
+        if self.traits.per_minute_chat:
+            self._next_in[chat] = anyio.current_time() + 60 / self.traits.per_minute_chat
+            self._next_in.move_to_end(chat)
+            if len(self._next_in) > _MOST_PACED:
                 self._next_in.popitem(last=False)
-            waits.append(start - now)
-        if waits and (wait := max(waits)) > 0:
-            await anyio.sleep(wait)
 
     async def members(self, chat: str) -> tuple[str, ...]:
         """Name the people in a chat, where the transport knows; what goes wrong is only logged."""
