@@ -1,93 +1,482 @@
-"""Sending: pieces that fit, in order, tried again, and given up in the end."""
+"""Delivery: in order, with one key, as often as it takes and no more; a stuck chat is alone in that."""
 
 from __future__ import annotations
 
+import itertools
 import logging
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from nanokimi_core import NotSent, Outbound, Receipt, Traits, Undeliverable, delivery
-from nanokimi_core.delivery import Delivery, split
+from nanokimi_core import NotSent, Outbound, Receipt, Traits, Undeliverable
+from nanokimi_core.config import Limits
+from nanokimi_core.delivery import Delivery, Route
+from nanokimi_core.store import Health, Owed, OwedRow
+from nanokimi_core.store.sqlite import SqliteStore
 
+pytestmark = pytest.mark.anyio
 
-@given(st.text(), st.integers(min_value=1, max_value=50))
-def test_pieces_fit_and_lose_nothing_but_the_space_between_them(text: str, limit: int) -> None:
-    pieces = split(text, limit)
-    assert all(0 < len(piece) <= limit for piece in pieces)
-    assert "".join("".join(pieces).split()) == "".join(text.split())
-
-
-def test_pieces_end_at_paragraphs_then_lines_then_words() -> None:
-    assert split("one two\n\nthree four", 12) == ["one two", "three four"]
-    assert split("one two\nthree four", 12) == ["one two", "three four"]
-    assert split("one two three four", 12) == ["one two", "three four"]
-    assert split("a" * 25, 10) == ["a" * 10, "a" * 10, "a" * 5]
+LOG = logging.getLogger("nanokimi.test")
+LONG = timedelta(hours=1)
+Fault = Callable[[], Awaitable[None]]
 
 
-class Flaky:
-    """A transport that fails as it is told, and then accepts."""
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
-    def __init__(self, *failures: Exception, max_text: int = 4000) -> None:
-        self.failures = list(failures)
+
+class Wire:
+    """A network that fails as it is told, by what is sent, and notes every attempt."""
+
+    def __init__(self, **traits: Any) -> None:
+        self.traits = Traits(**traits)
+        self.faults: dict[str, list[Fault]] = defaultdict(list)
+        self.before: Callable[[Outbound], Awaitable[None]] | None = None
         self.attempts: list[Outbound] = []
-        self.traits = Traits(max_text=max_text)
+        self.sent: list[Outbound] = []
+        self.now = self.most = 0
+
+    async def run(self, inbox: object) -> None:
+        raise AssertionError("delivery does not receive")
 
     async def send(self, message: Outbound) -> Receipt | None:
         self.attempts.append(message)
-        if self.failures:
-            raise self.failures.pop(0)
-        return Receipt("n1")
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            if self.before is not None:
+                await self.before(message)
+            if self.faults[message.text]:
+                await self.faults[message.text].pop(0)()
+            self.sent.append(message)
+            return None
+        finally:
+            self.now -= 1
+
+    def texts(self, chat: str = "desk") -> list[str]:
+        return [message.text for message in self.sent if message.chat == chat]
+
+
+def raising(error: BaseException) -> Fault:
+    async def fault() -> None:
+        raise error
+
+    return fault
+
+
+async def cancelling() -> None:
+    """Raise a cancellation that nobody asked for."""
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await anyio.sleep_forever()
+        except BaseException as error:
+            kept = error
+            raise
+    raise kept
+
+
+AWAY = raising(NotSent("offline"))
+AWAY_LONG = raising(NotSent("offline", retry_after=LONG))
+CUT = raising(OSError("cut"))
+FAULTS: dict[str, Fault] = {
+    "not sent": AWAY,
+    "not sent, with a time": raising(NotSent("wait", retry_after=timedelta(seconds=0.01))),
+    "unknown": CUT,
+    "a bug": raising(KeyError("bug")),
+    "an exit": raising(SystemExit(3)),
+    "a cancellation that nobody asked for": cancelling,
+}
+
+
+@dataclass
+class Desk:
+    """A delivery with its store, and one route ``net``."""
+
+    store: SqliteStore
+    delivery: Delivery
+    route: Route
+    lost: list[tuple[str, str]]
+
+    async def owe(self, text: str, chat: str = "desk", key: str | None = None) -> Sequence[OwedRow]:
+        owed = self.delivery.prepare("net", chat, text, key=key or f"{chat}-{text}")
+        rows = await self.store.owe(owed)
+        self.delivery.take(rows)
+        return rows
+
+    async def until(self, done: Callable[[], bool]) -> None:
+        """Wait, with whatever waits to be tried again being tried at once."""
+        with anyio.fail_after(15):
+            while not done():
+                if self.route.connected:
+                    self.route.open()
+                await anyio.sleep(0.002)
+
+
+@asynccontextmanager
+async def delivering(folder: Path, wire: Wire, *, ready: bool = True, **limits: Any) -> AsyncIterator[Desk]:
+    lost: list[tuple[str, str]] = []
+
+    async def lose(row: OwedRow, cause: str) -> None:
+        lost.append((row.owed.text, cause))
+        await store.give_up(row, cause)
+
+    async with SqliteStore(folder / "nanokimi.db") as store, anyio.create_task_group() as tasks:
+        settings = Limits.model_validate(limits)
+        delivery = Delivery(store, lambda: settings, health=Health(LOG), lost=lose, log=LOG)
+        await tasks.start(delivery.run)
+        route = Route("net", wire, "net", LOG)
+        await delivery.add(route)
+        if ready:
+            route.open()
+        yield Desk(store, delivery, route, lost)
+        tasks.cancel_scope.cancel()
+
+
+# --------------------------------------------------------------------- attempts
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_was_not_accepted_is_sent_again_under_the_same_key(tmp_path: Path, fault: str) -> None:
+    wire = Wire()
+    wire.faults["hello"] = [FAULTS[fault]] * 3
+    async with delivering(tmp_path, wire) as desk:
+        await desk.owe("hello", key="k")
+        await desk.until(lambda: bool(wire.sent))
+        assert [message.key for message in wire.attempts] == ["k.0"] * 4
+        assert (await desk.store.counters())["owed"] == 0
+
+
+async def test_a_key_outlives_the_process_and_attempts_are_on_disk_before_they_start(tmp_path: Path) -> None:
+    counted: list[int] = []
+
+    async def look(message: Outbound) -> None:
+        (row,) = await desk.store.owed("net", "desk", 0, 10)
+        counted.append(row.attempts)
+
+    wire = Wire()
+    wire.before = look
+    wire.faults["hello"] = [CUT, CUT, AWAY_LONG, CUT]
+    async with delivering(tmp_path, wire) as desk:
+        await desk.owe("hello")
+        await desk.until(lambda: len(counted) == 2)
+    seen = len(counted)
+    async with delivering(tmp_path, wire) as desk:
+        await desk.until(lambda: bool(wire.sent))
+    assert seen >= 2
+    assert counted == [1, 2, 3, 4, 5]
+    assert {message.key for message in wire.attempts} == {"desk-hello.0"}
+
+
+async def test_sends_of_unknown_outcome_are_given_up_after_send_attempts(tmp_path: Path) -> None:
+    wire = Wire()
+    wire.faults["hello"] = [CUT] * 9
+    async with delivering(tmp_path, wire, send_attempts=4) as desk:
+        await desk.owe("hello")
+        await desk.owe("next")
+        await desk.until(lambda: bool(wire.sent))
+        assert desk.lost == [("hello", "OSError: cut")]
+        assert [message.text for message in wire.attempts] == ["hello"] * 4 + ["next"]
+        (letter,) = await desk.store.dead()
+        assert (letter.text, letter.attempts, letter.cause) == ("hello", 4, "OSError: cut")
+
+
+async def test_what_was_certainly_not_sent_does_not_use_up_the_sends_of_unknown_outcome(tmp_path: Path) -> None:
+    wire = Wire()
+    wire.faults["hello"] = [AWAY] * 8 + [CUT] * 3
+    async with delivering(tmp_path, wire, send_attempts=4) as desk:
+        await desk.owe("hello")
+        await desk.until(lambda: bool(wire.sent))
+        assert not desk.lost
+
+
+async def test_what_is_certainly_not_sent_is_given_up_after_send_time(tmp_path: Path) -> None:
+    wire = Wire()
+    wire.faults["hello"] = [AWAY] * 1000
+    async with delivering(tmp_path, wire, send_time=0.2, send_attempts=1) as desk:
+        await desk.owe("hello")
+        await desk.until(lambda: bool(desk.lost))
+        assert desk.lost == [("hello", "not sent: offline")]
+        assert len(wire.attempts) > 1
+
+
+async def test_what_the_network_will_never_take_is_given_up_at_once(tmp_path: Path) -> None:
+    wire = Wire()
+    wire.faults["hello"] = [raising(Undeliverable("blocked"))]
+    async with delivering(tmp_path, wire) as desk:
+        await desk.owe("hello")
+        await desk.until(lambda: bool(desk.lost))
+        assert desk.lost == [("hello", "refused for good: blocked")]
+        assert len(wire.attempts) == 1
+
+
+async def test_a_send_that_never_returns_is_cut_and_the_others_get_their_turn(tmp_path: Path) -> None:
+    wire = Wire()
+    wire.faults["stuck"] = [anyio.sleep_forever]
+    async with delivering(tmp_path, wire, send_timeout=0.05) as desk:
+        await desk.owe("stuck", "a")
+        await desk.owe("free", "b")
+        await desk.until(lambda: len(wire.sent) == 2)
+        assert [message.text for message in wire.attempts] == ["stuck", "free", "stuck"]
+
+
+async def test_an_answer_that_is_owed_no_more_is_let_go(tmp_path: Path) -> None:
+    wire = Wire()
+    wire.faults["hello"] = [AWAY_LONG]
+    async with delivering(tmp_path, wire) as desk:
+        await desk.owe("hello")
+        while not wire.attempts:
+            await anyio.sleep(0.001)
+        await desk.store.forget("net:desk")
+        await desk.owe("next")
+        await desk.until(lambda: wire.texts() == ["next"])
+        assert [message.text for message in wire.attempts] == ["hello", "next"]
+
+
+# --------------------------------------------------------------------- order
+@pytest.mark.parametrize("concurrent", [False, True])
+async def test_each_chat_is_sent_everything_once_and_in_order_whatever_fails(tmp_path: Path, concurrent: bool) -> None:
+    chance = random.Random(7)  # noqa: S311  # faults that are the same each time
+    wire = Wire(concurrent_sends=concurrent)
+    faults = [fault for name, fault in FAULTS.items() if name != "not sent"]
+    chats = {f"c{chat}": [f"c{chat}-{number}" for number in range(12)] for chat in range(5)}
+    for text in (text for texts in chats.values() for text in texts):
+        wire.faults[text] = chance.choices(faults, k=chance.choice([0, 0, 1, 2]))
+    async with delivering(tmp_path, wire) as desk:
+
+        async def owe_all(chat: str) -> None:
+            for text in chats[chat]:
+                await desk.owe(text, chat)
+
+        async with anyio.create_task_group() as tasks:
+            for chat in chats:
+                tasks.start_soon(owe_all, chat)
+        await desk.until(lambda: len(wire.sent) >= 60)
+        assert {chat: wire.texts(chat) for chat in chats} == chats
+        assert (await desk.store.counters())["sent"] == 60
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+async def test_a_chat_that_waits_to_be_tried_again_holds_up_no_other(tmp_path: Path, concurrent: bool) -> None:
+    wire = Wire(concurrent_sends=concurrent)
+    wire.faults["stuck"] = [AWAY_LONG]
+    async with delivering(tmp_path, wire) as desk:
+        await desk.owe("stuck", "a")
+        await desk.owe("after it", "a")
+        for number in range(3):
+            await desk.owe(f"free {number}", "b")
+        with anyio.fail_after(5):
+            await desk.delivery.settled()
+        assert wire.texts("b") == ["free 0", "free 1", "free 2"]
+        assert wire.texts("a") == []
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+async def test_send_is_called_twice_at_once_only_where_the_transport_says_so(tmp_path: Path, concurrent: bool) -> None:
+    gate, wire = anyio.Event(), Wire(concurrent_sends=concurrent)
+
+    async def wait(message: Outbound) -> None:
+        await gate.wait()
+
+    wire.before = wait
+    async with delivering(tmp_path, wire) as desk:
+        for number in range(4):
+            await desk.owe("hello", f"c{number}")
+        while not wire.attempts or (concurrent and len(wire.attempts) < 4):
+            await anyio.sleep(0.001)
+        gate.set()
+        await desk.until(lambda: len(wire.sent) == 4)
+        assert wire.most == (4 if concurrent else 1)
+
+
+async def test_parts_of_a_long_answer_stay_together(tmp_path: Path) -> None:
+    wire = Wire(max_text=10)
+    answers = {word: " ".join(f"{word}{number:06}" for number in range(30)) for word in "abcd"}
+    async with delivering(tmp_path, wire) as desk:
+        async with anyio.create_task_group() as tasks:
+            for text in answers.values():
+                tasks.start_soon(desk.owe, text, "desk", text[0])
+        await desk.until(lambda: len(wire.sent) == 120)
+    said = wire.texts()
+    blocks = [said[start : start + 30] for start in range(0, 120, 30)]
+    assert sorted(" ".join(block) for block in blocks) == sorted(answers.values())
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_long_queue_is_read_from_disk_in_order(tmp_path: Path, restart: bool) -> None:
+    wire, texts = Wire(), [f"{number:03}" for number in range(170)]
+    async with delivering(tmp_path, wire, ready=False) as desk:
+        for text in texts:
+            await desk.owe(text)
+        if not restart:
+            desk.route.open()
+            await desk.until(lambda: len(wire.sent) >= 170)
+    if restart:
+        async with delivering(tmp_path, wire) as desk:
+            await desk.until(lambda: len(wire.sent) >= 170)
+    assert wire.texts() == texts
+
+
+async def test_what_is_owed_while_a_long_queue_is_sent_comes_behind_it(tmp_path: Path) -> None:
+    wire, texts = Wire(), [f"{number:03}" for number in range(130)]
+    async with delivering(tmp_path, wire, ready=False) as desk:
+        for text in texts[:70]:
+            await desk.owe(text)
+        desk.route.open()
+        for text in texts[70:]:
+            await desk.owe(text)
+        await desk.until(lambda: len(wire.sent) >= 130)
+        assert wire.texts() == texts
+
+
+async def test_rows_that_are_handed_over_after_later_ones_are_not_left_behind(tmp_path: Path) -> None:
+    wire = Wire()
+    async with delivering(tmp_path, wire, ready=False) as desk:
+        for number in range(49):
+            await desk.owe(f"{number:03}")
+        first = await desk.store.owe([Owed(f"k{number}", "net", "desk", f"x{number}") for number in range(3)])
+        second = await desk.store.owe([Owed("later", "net", "desk", "later")])
+        desk.delivery.take(second)
+        desk.delivery.take(first)
+        desk.route.open()
+        await desk.until(lambda: len(wire.sent) >= 53)
+        assert sorted(wire.texts()[49:]) == ["later", "x0", "x1", "x2"]
+        assert (await desk.store.counters())["owed"] == 0
+
+
+# --------------------------------------------------------------------- the network comes and goes
+async def test_nothing_is_sent_before_the_transport_is_ready_nor_while_it_is_down(tmp_path: Path) -> None:
+    wire = Wire()
+    async with delivering(tmp_path, wire, ready=False) as desk:
+        await desk.owe("one")
+        await anyio.sleep(0.02)
+        assert not wire.attempts
+        desk.route.open()
+        await desk.until(lambda: wire.texts() == ["one"])
+        desk.route.close()
+        await desk.owe("two")
+        await anyio.sleep(0.02)
+        assert len(wire.attempts) == 1
+        desk.route.open()
+        await desk.until(lambda: wire.texts() == ["one", "two"])
+
+
+async def test_what_waits_for_its_turn_to_be_sent_is_not_sent_into_a_network_that_went_away(tmp_path: Path) -> None:
+    gate, wire = anyio.Event(), Wire()
+
+    async def wait(message: Outbound) -> None:
+        await gate.wait()
+
+    wire.before = wait
+    async with delivering(tmp_path, wire) as desk:
+        await desk.owe("one", "a")
+        await desk.owe("two", "b")
+        while not wire.attempts:
+            await anyio.sleep(0.001)
+        desk.route.close()
+        gate.set()
+        await anyio.sleep(0.02)
+        assert [message.text for message in wire.attempts] == ["one"]
+        desk.route.open()
+        await desk.until(lambda: len(wire.sent) == 2)
+
+
+async def test_when_the_network_is_back_what_waits_to_be_tried_again_is_sent_at_once(tmp_path: Path) -> None:
+    wire = Wire()
+    wire.faults["hello"] = [AWAY_LONG]
+    async with delivering(tmp_path, wire) as desk:
+        await desk.owe("hello")
+        with anyio.fail_after(5):
+            await desk.delivery.settled()
+        assert not wire.sent
+        desk.route.close()
+        desk.route.open()
+        with anyio.fail_after(5):
+            while not wire.sent:
+                await anyio.sleep(0.001)
+
+
+# --------------------------------------------------------------------- pace, on a clock that jumps
+class Timed:
+    """A network that notes when it was sent what."""
+
+    def __init__(self, **traits: Any) -> None:
+        self.traits = Traits(**traits)
+        self.at: dict[str, list[float]] = defaultdict(list)
 
     async def run(self, inbox: object) -> None:
-        raise AssertionError
+        raise AssertionError("it does not receive")
+
+    async def send(self, message: Outbound) -> None:
+        self.at[message.chat].append(anyio.current_time())
+
+
+async def paced(wire: Timed, chats: Sequence[str]) -> dict[str, list[float]]:
+    """Send to these chats, each its messages in order, and give the seconds since the first."""
+    route = Route("net", wire, "net", LOG)
+    route.open()
+
+    async def drive(chat: str) -> None:
+        for number in range(chats.count(chat)):
+            await route.send(Outbound(f"{chat}{number}", chat, "hi"), within=5)
+
+    start = anyio.current_time()
+    async with anyio.create_task_group() as tasks:
+        for chat in dict.fromkeys(chats):
+            tasks.start_soon(drive, chat)
+    return {chat: [round(at - start, 3) for at in times] for chat, times in wire.at.items()}
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "_FIRST_WAIT", 0.001)
-    monkeypatch.setattr(delivery, "_LONGEST_WAIT", 0.001)
+def jumping() -> Callable[[Callable[[], Awaitable[Any]]], Any]:
+    import trio
+    from trio.testing import MockClock
+
+    def run(work: Callable[[], Awaitable[Any]]) -> Any:
+        return trio.run(work, clock=MockClock(autojump_threshold=0))
+
+    return run
 
 
-async def sent(transport: Flaky, text: str = "hello") -> bool:
-    sender = Delivery(logging.getLogger("test"))
-    sender.add("net", transport)
-    return await sender.send("net", "desk", text, key="k", reply_to="7")
+Jumping = Callable[[Callable[[], Awaitable[Any]]], Any]
 
 
-@pytest.mark.anyio
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(
-    "failure", [NotSent("offline"), NotSent("wait", retry_after=timedelta(0)), OSError("cut"), KeyError("bug")]
-)
-async def test_every_attempt_has_the_same_key(failure: Exception) -> None:
-    transport = Flaky(failure, failure)
-    assert await sent(transport)
-    assert [message.key for message in transport.attempts] == ["k.0"] * 3
+def test_all_sends_together_keep_the_networks_pace(jumping: Jumping) -> None:
+    at = jumping(lambda: paced(Timed(per_minute=6), ["a", "a", "b", "c"]))
+    assert sorted(time for times in at.values() for time in times) == [0, 10, 20, 30]
 
 
-@pytest.mark.anyio
-@pytest.mark.usefixtures("quick")
-async def test_attempts_are_bounded_and_the_loss_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    transport = Flaky(*[NotSent("offline")] * 100)
-    assert not await sent(transport)
-    assert len(transport.attempts) == 6
-    assert "given up after 6 attempts" in caplog.text
+def test_each_chat_keeps_its_own_pace(jumping: Jumping) -> None:
+    at = jumping(lambda: paced(Timed(per_minute_chat=2, concurrent_sends=True), ["a", "a", "a", "b", "b"]))
+    assert at == {"a": [0, 30, 60], "b": [0, 30]}
 
 
-@pytest.mark.anyio
-async def test_undeliverable_is_final() -> None:
-    transport = Flaky(Undeliverable("blocked"))
-    assert not await sent(transport)
-    assert len(transport.attempts) == 1
+def test_a_chat_that_waits_for_its_own_pace_takes_no_other_chats_turn(jumping: Jumping) -> None:
+    wire = Timed(per_minute=6, per_minute_chat=1)
+    at = jumping(lambda: paced(wire, ["a"] * 3 + [chat for chat in "bcdefgh" for _ in range(2)]))
+    times = sorted(time for times in at.values() for time in times)
+    assert all(later - earlier >= 10 for earlier, later in itertools.pairwise(times))
+    assert all(later - earlier >= 60 for each in at.values() for earlier, later in itertools.pairwise(each))
+    assert times[:8] == [0, 10, 20, 30, 40, 50, 60, 70]
 
 
-@pytest.mark.anyio
-@pytest.mark.usefixtures("quick")
-async def test_parts_stay_in_order_and_only_the_first_is_a_reply() -> None:
-    transport = Flaky(NotSent("offline"), max_text=5)
-    assert await sent(transport, "one two three")
-    assert [message.text for message in transport.attempts] == ["one", "one", "two", "three"]
-    assert [message.reply_to for message in transport.attempts] == ["7", "7", None, None]
+def test_an_unpaced_network_waits_for_nothing(jumping: Jumping) -> None:
+    assert jumping(lambda: paced(Timed(), ["a"] * 20)) == {"a": [0] * 20}
+
+
+def test_the_memory_of_paces_is_bounded(jumping: Jumping) -> None:
+    async def many() -> int:
+        route = Route("net", Timed(per_minute_chat=1), "net", LOG)
+        route.open()
+        for number in range(10_050):
+            await route.send(Outbound(str(number), str(number), "hi"), within=5)
+        return len(route._next_in)
+
+    assert jumping(many) <= 10_000
