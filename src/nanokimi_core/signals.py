@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from logging import getLogger
@@ -33,6 +34,8 @@ async def heed_signals(
 ) -> None:
     """Stop at the first SIGTERM or SIGINT, end the process at once at the second; read the toml again at SIGHUP.
 
+    A SIGHUP because the terminal was closed that the process was started in stops it.
+
     Args:
         assistant: To be stopped.
         heard: Told of the first signal to stop.
@@ -41,9 +44,10 @@ async def heed_signals(
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         task_status.started()
         first: signal.Signals | None = None
+        in_terminal = _has_terminal()
         async with anyio.create_task_group() as tasks:
             async for number in signals:
-                if number == signal.SIGHUP:
+                if number == signal.SIGHUP and in_terminal == _has_terminal():
                     tasks.start_soon(_reload, assistant.reload_and_tell)
                     continue
                 if first is not None:
@@ -54,6 +58,14 @@ async def heed_signals(
                 if heard is not None:
                     heard(first)
                 assistant.stop()
+
+
+def _has_terminal() -> bool:
+    """Whether standard error is a terminal that is still open."""
+    try:
+        return os.isatty(2)
+    except OSError:
+        return False
 
 
 async def _reload(reload: Callable[[], Awaitable[None]]) -> None:

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import select
 import signal
 import subprocess
+import sys
+import termios
 import time
 
 import pytest
@@ -194,3 +200,33 @@ def test_the_form_of_the_log_is_the_tomls_unless_the_command_line_names_another(
         assert line.startswith("{") == json_lines
         if json_lines:
             assert json.loads(line)["message"]
+
+
+def test_a_service_stops_when_the_terminal_that_it_was_started_in_is_closed(site: Site) -> None:
+    site.ours("desk")
+    site.toml(f'transports = ["desk"]\n[plugins.desk]\nout = "{site.folder / "out"}"\n')
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nanokimi_core", "run"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        cwd=site.home,
+        env=site.environ(),
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    seen = b""
+    with process:
+        try:
+            for word in (b" runs ", b"connected", b"read again"):
+                while word not in seen:
+                    assert select.select([ours], [], [], 20)[0], seen
+                    seen += os.read(ours, 4096)
+                if word == b"connected":
+                    process.send_signal(signal.SIGHUP)  # from a person: not the terminal's end
+            os.close(ours)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
