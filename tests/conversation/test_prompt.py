@@ -55,8 +55,8 @@ def test_what_people_did_to_a_message_is_said_as_such(event: Any, text: str, sho
 def test_quotes_and_files_stand_below_their_message() -> None:
     file = Attachment("a.png", "image/png", Path("/host/workspace/attachments/a.png"), 12)
     message = said("look", quoted="show me", attachments=(file,))
-    text = prompt_text(Turn("t", (message,)), show_path=lambda path: f"/work/{path.name}")
-    assert text == "[Ana, 2026-11-21 09:30 UTC] look\n[in reply to] show me\n[file] /work/a.png (image/png, 12 bytes)"
+    text = prompt_text(Turn("t", (message,)), show_path=lambda path: f"/inside/{path.name}")
+    assert text == "[Ana, 2026-11-21 09:30 UTC] look\n[in reply to] show me\n[file] /inside/a.png (image/png, 12 bytes)"
 
 
 def test_a_message_is_given_whole_and_its_quote_is_cut() -> None:
