@@ -69,7 +69,7 @@ class _Renderer:
             case "bullet_list_close" | "ordered_list_close":
                 self._numbers.pop()
             case "list_item_open":
-                self._containers.append(_Container(self._item_mark()))
+                self._containers.append(_Container(self._item_mark(token.markup)))
             case "list_item_close" | "blockquote_close":
                 self._leave(token)
             case "heading_open" | "heading_close":
@@ -84,12 +84,12 @@ class _Renderer:
             case "table_open":
                 self._add_table(token, list(_rows(following)))
 
-    def _item_mark(self) -> str:
+    def _item_mark(self, written: str) -> str:
         number = self._numbers[-1]
         if number is None:
             return "- "
         self._numbers[-1] = number + 1
-        return f"{number}. "
+        return f"{number}. " if self._whatsapp else f"{number}{written} "
 
     def _leave(self, token: Token) -> None:
         if not self._containers[-1].begun and not self._containers[-1].again:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nanokimi_core.formatting.lines import Line
-from nanokimi_core.formatting.source import source_lines
+from nanokimi_core.formatting.source import source_lines, text_lines
 
 if TYPE_CHECKING:
     from nanokimi_core.formatting import Markup
@@ -23,8 +24,9 @@ def document(text: str, markup: Markup, limit: int) -> Sequence[Line]:
     from nanokimi_core.formatting.blocks import rendered
     from nanokimi_core.formatting.parser import TooDeep, parse
 
-    try:
-        lines = rendered(parse(text), text, whatsapp=markup == "whatsapp")
-    except TooDeep:
-        return source_lines(text, limit)
-    return lines if any(line.fence or line.text.strip() for line in lines) else source_lines(text, limit)
+    whatsapp = markup == "whatsapp"
+    with suppress(TooDeep):
+        lines = rendered(parse(text), text, whatsapp=whatsapp)
+        if any(line.fence or line.text.strip() for line in lines):
+            return lines
+    return source_lines(text, limit) if whatsapp else text_lines(text, limit)

@@ -39,6 +39,11 @@ def source_lines(text: str, limit: int) -> list[Line]:
     return _with_gaps(lines)
 
 
+def text_lines(text: str, limit: int) -> list[Line]:
+    """Give the lines of a text for a network that knows no code blocks."""
+    return _with_gaps(_texts(text.split("\n"), limit))
+
+
 def _fences(text: str) -> Iterator[tuple[int, int, str, str]]:
     """Give the first line, the line after the last, the marks and the language of every code block."""
     if "```" not in text and "~~~" not in text:
