@@ -88,9 +88,10 @@ class Administration:
         rules = settings.rules((chat.id,))
         seat = conversation.seats.seat(chat.id, rules, name=chat.name, kind=chat.kind)
         await conversation.turns.stop(chat.id, by_person=False)
-        erased = await self._assistant.store.forget(chat.id)
         transport, _, name = chat.id.partition(":")
-        conversation.lanes.emptied((transport, name))
+        waiting = conversation.lanes.waiting((transport, name))
+        erased = await self._assistant.store.forget(chat.id)
+        conversation.lanes.emptied((transport, name), waiting)
         conversation.delivery.forget(transport, name)
         plugin = self._assistant.instances[f"backend {rules.backend}"].provided.plugin
         await guarded(partial(conversation.turns.forget, seat), plugin=plugin, doing=f"to forget {chat.id}", within=60)

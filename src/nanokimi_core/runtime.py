@@ -36,6 +36,7 @@ from nanokimi_core.plugins import Kind, Plugin, PluginHost
 from nanokimi_core.reloading import changed_auths, merged
 from nanokimi_core.store import Store
 from nanokimi_core.store.sqlite import SqliteStore
+from nanokimi_core.supervision import guarded
 from nanokimi_core.watchdog import Watchdog
 
 CONSOLE = ("console", CHAT)
@@ -220,7 +221,7 @@ class Assistant:
         if self._work is not None:
             self._work.start_soon(route.open_anyway, patience)
         try:
-            await transport.run(inbox)
+            await guarded(lambda: transport.run(inbox), plugin=plugin, doing=f'while "{name}" was running')
         except BaseException:
             route.close()
             raise
@@ -261,7 +262,7 @@ class Assistant:
             StoreError: It can't be written now.
         """
         count = await self.store.cancel_waiting(transport, chat)
-        self.conversation.lanes.emptied((transport, chat))
+        self.conversation.lanes.emptied((transport, chat), count)
         return count
 
     def _of(self, kind: str) -> list[Instance]:
@@ -291,7 +292,10 @@ class Assistant:
         if self.settings.limits.max_warm != "auto":
             return self.settings.limits.max_warm
         value = self.instances[f"backend {backend}"].value
-        return await value.room() if isinstance(value, HasRoom) else _ROOM_WITHOUT_ADVICE
+        if not isinstance(value, HasRoom):
+            return _ROOM_WITHOUT_ADVICE
+        plugin = self.instances[f"backend {backend}"].provided.plugin
+        return await guarded(value.room, plugin=plugin, doing="to say how much room there is", within=30, returns=int)
 
     @asynccontextmanager
     async def _watched(self) -> AsyncIterator[None]:

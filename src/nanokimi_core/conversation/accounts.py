@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from nanokimi_core.contracts.auth import Auth, AuthStatus, Grant, Need
 from nanokimi_core.errors import LoginNeeded, PluginError
+from nanokimi_core.supervision import describe, guarded
+
+_LONGEST = 120.0
+
+
+class AccountFault(PluginError):
+    """An auth plugin does something else than it should."""
 
 
 class Account:
@@ -31,17 +39,19 @@ class Account:
 
         Raises:
             LoginNeeded: None has; the text has the remedy of each.
-            PluginError: An auth plugin has a fault; it is named, so that the backend isn't blamed.
+            AccountFault: An auth plugin has a fault; it is named, so that the backend isn't blamed.
         """
         self._need = need
         reasons = []
         for name, auth in self._chain():
             try:
-                grant = await auth.grant(need)
+                grant = await guarded(
+                    partial(auth.grant, need), plugin=name, doing="to give a grant", within=_LONGEST, returns=Grant
+                )
             except LoginNeeded as error:
                 reasons.append(f"{name}: {error}")
                 continue
-            except (Exception, SystemExit) as error:
+            except Exception as error:
                 raise _fault(name, error) from error
             if grant.api_key is not None:
                 self._keep_secret(grant.api_key.get_secret_value())
@@ -64,14 +74,14 @@ class Account:
         """Tell the account that gave the last grant that its server refused it.
 
         Raises:
-            PluginError: The auth plugin has a fault.
+            AccountFault: The auth plugin has a fault.
         """
         if self._source is None:
             return
         name, auth = self._source
         try:
-            await auth.rejected(grant, why)
-        except (Exception, SystemExit) as error:
+            await guarded(partial(auth.rejected, grant, why), plugin=name, doing="to take a refusal", within=_LONGEST)
+        except Exception as error:
             raise _fault(name, error) from error
 
     async def status(self) -> AuthStatus:
@@ -82,6 +92,6 @@ class Account:
         return next(usable, first)
 
 
-def _fault(name: str, error: BaseException) -> PluginError:
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-    return PluginError(f'the account "{name}" has a fault: {said}', remedy="mend or update its plugin, or change auth")
+def _fault(name: str, error: Exception) -> AccountFault:
+    said = error.message if isinstance(error, PluginError) else describe(error)
+    return AccountFault(f'the account "{name}" has a fault: {said}', remedy="mend or update its plugin, or change auth")

@@ -10,15 +10,17 @@ from nanokimi_core.config import ChatRules, Settings
 from nanokimi_core.contracts.backend import Turn
 from nanokimi_core.conversation import catalogue
 from nanokimi_core.conversation.access import chat_ids
+from nanokimi_core.conversation.accounts import AccountFault
 from nanokimi_core.conversation.catalogue import Phrase, phrase
 from nanokimi_core.conversation.lanes import Again, Done, GivenUp, Verdict
 from nanokimi_core.conversation.owner import Owner
 from nanokimi_core.conversation.showing import showing
 from nanokimi_core.conversation.turns import Seat, Turns
 from nanokimi_core.delivery import Delivery
-from nanokimi_core.errors import AgentError, Failure, NanoKimiError
+from nanokimi_core.errors import AgentError, Failure, NanoKimiError, PluginError
 from nanokimi_core.messages import Inbound
 from nanokimi_core.store import Ending, Owed, Role, Store, StoreError, Work
+from nanokimi_core.supervision import describe
 
 _HOUR = 3600.0
 _FIRST_HOLD = 5.0
@@ -80,11 +82,12 @@ class Answering:
             verdict = await (self._order(work, message, rules) if order else self._answer(work, message, rules))
         except AgentError as error:
             return await self._failed(work, message, rules, error)
-        except NanoKimiError as error:  # the owner's to mend, whatever the message
-            return await self._failed(work, message, rules, AgentError(Failure.MODEL, str(error)))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin boundary
+        except Exception as error:  # noqa: BLE001  # a plugin boundary
+            if isinstance(error, NanoKimiError) and not _is_backends(error):
+                mend = AgentError(Failure.MODEL, error.message, remedy=error.remedy)  # whatever the message
+                return await self._failed(work, message, rules, mend)
             self._log.exception("a turn of %s:%s failed in backend %s", work.transport, work.chat, rules.backend)
-            cause = f"backend {rules.backend} has a fault: {type(error).__name__}: {error}"
+            cause = f"backend {rules.backend} has a fault: {describe(error)}"
             return await self._failed(work, message, rules, AgentError(Failure.CRASHED, cause), fault=True)
         await self._worked(work, rules)
         return verdict
@@ -176,6 +179,11 @@ class Answering:
 
 
 _ENDED = "the process ended {times} times while this was being answered"
+
+
+def _is_backends(error: NanoKimiError) -> bool:
+    """Whether it is a fault of the backend's, which a message may have provoked."""
+    return isinstance(error, PluginError) and not isinstance(error, AccountFault)
 
 
 def _about(rules: ChatRules) -> str:

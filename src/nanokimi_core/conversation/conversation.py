@@ -63,7 +63,7 @@ class Conversation:
         self.grants = Grants(store)
         self.seats = Seats(settings, folder, instances)
         self.pool = SessionPool(settings, room=room, log=log)
-        self.turns = Turns(self.pool, lambda: settings().limits)
+        self.turns = Turns(self.pool, lambda: settings().limits, log)
         self.answering = Answering(
             settings,
             store,
@@ -139,6 +139,7 @@ class Conversation:
 
     async def settings_changed(self) -> None:
         """Follow a reload: lanes that are held try again at once, since their cause may have been mended."""
+        self.lanes.fill()
         for lane in list(self.lanes.held):
             self.lanes.let_go(lane)
         for problem in self._settings().problems:

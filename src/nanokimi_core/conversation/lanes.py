@@ -161,7 +161,7 @@ class Lanes:
         for lane, count in (await self._store.lanes()).items():
             self._add(lane, count)
             self._enqueue(lane)
-        self._fill()
+        self.fill()
 
     async def accept(self, arrival: Arrival) -> Outcome:
         """Keep a message, and start its work at once where its lane is idle and there is room.
@@ -185,7 +185,7 @@ class Lanes:
             self._release(lane, claim)
         if waits and claim is None:
             self._enqueue(lane)
-            self._fill()
+            self.fill()
         self._take(rows)
         return outcome
 
@@ -193,16 +193,16 @@ class Lanes:
         """Look into a lane again: something was put there by somebody else."""
         self._add(lane, 1)
         self._enqueue(lane)
-        self._fill()
+        self.fill()
 
     def let_go(self, lane: Lane) -> None:
         """End the hold of a lane, if it is held."""
         if lane in self._held:
             self._held[lane].over.set()
 
-    def emptied(self, lane: Lane) -> None:
-        """Note that what waited in a lane is gone."""
-        self._add(lane, -self._waiting.get(lane, 0))
+    def emptied(self, lane: Lane, count: int) -> None:
+        """Note that so many messages that waited in a lane are gone; what came meanwhile is none of them."""
+        self._add(lane, -count)
 
     def close(self) -> None:
         """Start no more works: what waits stays in the store."""
@@ -238,7 +238,7 @@ class Lanes:
         if claim is not None:
             self._running.pop(lane, None)
             self._enqueue(lane)
-            self._fill()
+            self.fill()
             self._notify()
 
     def _room(self) -> bool:
@@ -267,8 +267,8 @@ class Lanes:
         self._running[lane] = None
         return lane
 
-    def _fill(self) -> None:
-        """Start what is ready, as far as there is room."""
+    def fill(self) -> None:
+        """Start what is ready, as far as there is room; to be called when ``max_turns`` has changed."""
         while self._tasks is not None and self._room() and (lane := self._next()) is not None:
             self._tasks.start_soon(self._begin, lane)
 
@@ -283,9 +283,10 @@ class Lanes:
         self._running[lane] = work
 
     async def _begin(self, lane: Lane) -> None:
+        waiting = self.waiting(lane)
         work = await self._written(self._store.claim, self._claim(lane))
         if work is None:
-            self.emptied(lane)
+            self.emptied(lane, waiting)
             self._over(lane)
             return
         self._claimed(work)
@@ -314,11 +315,8 @@ class Lanes:
         """End a work and claim the next one in the same transaction."""
         following = None
         if not self._closed:
-            if self._waiting.get(lane, 0) > 0 and self._ready:
-                self._queued.add(lane)
-                self._ready.append(lane)
             following = self._next() or (lane if self._waiting.get(lane, 0) > 0 else None)
-        claim = self._claim(following) if following else None
+        claim, waiting = (self._claim(following), self.waiting(following)) if following else (None, 0)
         ended = await self._written(self._store.finish, work, verdict.ending, verdict.owed, claim)
         rows, claimed = ended if ended is not None else ((), None)
         self._take(rows)
@@ -326,7 +324,7 @@ class Lanes:
             self._claimed(claimed)
         elif following is not None:
             if ended is not None:
-                self.emptied(following)
+                self.emptied(following, waiting)
             self._over(following)
         if following != lane:
             self._over(lane)
@@ -339,7 +337,7 @@ class Lanes:
         """Note that nothing of a lane runs any more."""
         self._running.pop(lane, None)
         self._enqueue(lane)
-        self._fill()
+        self.fill()
         self._notify()
 
     def _hold(self, lane: Lane, verdict: Again) -> None:
@@ -354,7 +352,7 @@ class Lanes:
             await hold.over.wait()
         del self._held[lane]
         self._enqueue(lane)
-        self._fill()
+        self.fill()
 
     def passed(self, cause: str) -> bool:
         """Let go all lanes that are held for a cause that has passed; whether there were any."""

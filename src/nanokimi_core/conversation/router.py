@@ -194,8 +194,8 @@ class Router:
             await self._store.cancel_claimed(*lane)
             stopped = await self._turns.stop(chat, by_person=True)
             await self._reply(lane[0], message, None if stopped else phrase(rules.language, "nothing_to_stop"))
-        elif lane in self._lanes.held and await self._store.cancel_waiting(*lane):
-            self._lanes.emptied(lane)
+        elif lane in self._lanes.held and (count := await self._store.cancel_waiting(*lane)):
+            self._lanes.emptied(lane, count)
             await self._reply(lane[0], message, phrase(rules.language, "stopped"))
         else:
             await self._reply(lane[0], message, phrase(rules.language, "nothing_to_stop"))

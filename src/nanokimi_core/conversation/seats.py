@@ -68,7 +68,7 @@ class Seats:
         folder = self._folder.chat(sandbox)
         instructions = self._folder.instructions(self._settings().assistant, folder)
         value = Chat(chat, name, kind, folder, account, sandbox, instructions)
-        return Seat(value, account, rules.backend, backend.value)
+        return Seat(value, account, rules.backend, backend.value, backend.provided.plugin)
 
     def _account(self, chat: str, ids: tuple[str, ...]) -> Account:
         account = self._accounts.get(chat)

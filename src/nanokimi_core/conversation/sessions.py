@@ -15,6 +15,8 @@ from nanokimi_core.config import Settings
 from nanokimi_core.contracts.backend import Backend, Chat, Session
 from nanokimi_core.conversation.accounts import Account
 from nanokimi_core.errors import AgentError, Failure
+from nanokimi_core.plugins import Plugin
+from nanokimi_core.supervision import entered, guarded_call
 
 _LEAVING = 20.0
 
@@ -72,14 +74,25 @@ class SessionPool:
         return len(self._warm)
 
     @asynccontextmanager
-    async def use(self, chat: Chat, account: Account, name: str, backend: Backend) -> AsyncIterator[Session]:
+    async def use(
+        self, chat: Chat, account: Account, name: str, backend: Backend, plugin: Plugin | str = ""
+    ) -> AsyncIterator[Session]:
         """Give the chat's session, for one turn. Only one turn of a chat may run at a time.
+
+        Args:
+            chat: The chat.
+            account: Its account.
+            name: The backend's instance.
+            backend: The plugin's object.
+            plugin: The culprit, should it have a fault.
 
         Raises:
             AgentError: The agent can't be brought up.
             LoginNeeded: The account has no valid credentials.
+            PluginError: The backend does something else than it should.
         """
-        warm, session = await self._current(chat, account, name) or await self._enter(chat, account, name, backend)
+        current = await self._current(chat, account, name)
+        warm, session = current or await self._enter(chat, account, name, backend, plugin or name)
         try:
             yield session
         finally:
@@ -127,14 +140,16 @@ class SessionPool:
             for chat in list(self._warm):
                 tasks.start_soon(self.leave, chat)
 
-    async def _enter(self, chat: Chat, account: Account, name: str, backend: Backend) -> tuple[_Warm, Session]:
+    async def _enter(
+        self, chat: Chat, account: Account, name: str, backend: Backend, plugin: Plugin | str
+    ) -> tuple[_Warm, Session]:
         assert self._tasks is not None  # noqa: S101  # opened before the first turn
         place, limit = (name, chat.sandbox), self._settings().limits.turn_silence.total_seconds()
         await self._make_room(place)
         warm = _Warm(place, account, chat.instructions, anyio.current_time())
         try:
             with anyio.move_on_after(limit):
-                session = await self._tasks.start(self._hold, chat, backend, warm, name=f"session {chat.id}")
+                session = await self._tasks.start(self._hold, chat, backend, warm, plugin, name=f"session {chat.id}")
                 return warm, session
         finally:
             if warm.session is None and not warm.left.is_set():
@@ -142,22 +157,27 @@ class SessionPool:
         raise AgentError(Failure.SILENT, f"the agent was not up within {limit:g} s")
 
     async def _hold(
-        self, chat: Chat, backend: Backend, warm: _Warm, *, task_status: TaskStatus[Session] = anyio.TASK_STATUS_IGNORED
+        self,
+        chat: Chat,
+        backend: Backend,
+        warm: _Warm,
+        plugin: Plugin | str,
+        *,
+        task_status: TaskStatus[Session] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
+        doing = f"in the session of {chat.id}"
         try:
             with warm.scope:
-                async with backend.session(chat) as session:
+                manager = guarded_call(lambda: backend.session(chat), plugin=plugin, doing=doing)
+                async with entered(manager, plugin=plugin, doing=doing, leave=_LEAVING) as session:
                     warm.session, warm.fingerprint = session, warm.account.fingerprint
                     self._warm[chat.id] = warm
                     task_status.started(session)
                     await self._until_unused(warm)
-        except (Exception, SystemExit) as error:  # a plugin boundary
-            if warm.session is not None:
-                self._log.exception("backend %s failed to leave the session of %s", warm.place[0], chat.id)
-            elif isinstance(error, SystemExit):
-                raise RuntimeError("it called sys.exit") from error
-            else:
+        except Exception:  # a plugin boundary
+            if warm.session is None:
                 raise
+            self._log.exception("backend %s failed to leave the session of %s", warm.place[0], chat.id)
         finally:
             await self._gone(chat.id, warm)
 

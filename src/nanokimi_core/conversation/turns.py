@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from logging import Logger
 from typing import Any
 
 import anyio
 
 from nanokimi_core.config import Limits
-from nanokimi_core.contracts.backend import AgentEvent, Backend, Chat, Session, Text, Turn
+from nanokimi_core.contracts.backend import AgentEvent, Backend, Chat, Session, Text, Thought, ToolCall, Turn, Usage
 from nanokimi_core.conversation.accounts import Account
 from nanokimi_core.conversation.sessions import SessionPool
 from nanokimi_core.errors import AgentError, Failure, LoginNeeded
+from nanokimi_core.plugins import Plugin
+from nanokimi_core.supervision import fault, guarded, guarded_call
 
 _SPOILED = frozenset({Failure.CREDENTIALS, Failure.CRASHED, Failure.OUT_OF_MEMORY, Failure.SILENT, Failure.TOO_LONG})
 
 _LONGEST_ANSWER = 1_000_000
+_STOPPING = 10.0
+_FORGETTING = 60.0
+_DOING = "in a turn"
 
 
 @dataclass(frozen=True)
@@ -28,14 +34,17 @@ class Seat:
     account: Account
     backend_name: str
     backend: Backend
+    plugin: Plugin | str = ""
 
 
 @dataclass
 class _Attempt:
-    """A turn that runs, and where it is to be stopped: while the agent comes up, or in its session."""
+    """A turn that runs, what was said in it, and where it is to be stopped: while the agent comes up, or in it."""
 
+    plugin: Plugin | str
     waiting: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     session: Session | None = None
+    text: str = ""
     stopped: bool = False
     by_person: bool = False
 
@@ -46,10 +55,12 @@ class Turns:
     Args:
         pool: Where the sessions are.
         limits: Live; of silence and time.
+        log: For a backend that can't stop.
     """
 
-    def __init__(self, pool: SessionPool, limits: Callable[[], Limits]) -> None:
+    def __init__(self, pool: SessionPool, limits: Callable[[], Limits], log: Logger) -> None:
         self._pool = pool
+        self._log = log
         self._limits = limits
         self._running: dict[str, _Attempt] = {}
 
@@ -96,24 +107,34 @@ class Turns:
         attempt.by_person = attempt.by_person or by_person
         if attempt.session is None:
             attempt.waiting.cancel()
-        else:
-            await attempt.session.cancel()
+            return True
+        attempt.waiting.deadline = min(attempt.waiting.deadline, anyio.current_time() + _STOPPING)
+        try:
+            await guarded(attempt.session.cancel, plugin=attempt.plugin, doing="to stop a turn", within=_STOPPING)
+        except Exception as error:  # noqa: BLE001  # a plugin boundary
+            self._log.warning("%s: the turn is stopped without its backend: %s", chat, error)
+            attempt.waiting.cancel()
         return True
 
     async def forget(self, seat: Seat) -> None:
-        """Let the chat's next turn start a fresh conversation."""
+        """Let the chat's next turn start a fresh conversation.
+
+        Raises:
+            PluginError: The backend does something else than it should.
+        """
         await self._pool.leave(seat.chat.id)
-        await seat.backend.forget(seat.chat)
+        forget = partial(seat.backend.forget, seat.chat)
+        await guarded(forget, plugin=seat.plugin, doing=f"to forget {seat.chat.id}", within=_FORGETTING)
 
     async def _attempt(self, seat: Seat, turn: Turn, grown: Callable[[str], None]) -> str | None:
         chat = seat.chat.id
-        attempt = self._running[chat] = _Attempt()
-        text = ""
+        attempt = self._running[chat] = _Attempt(seat.plugin)
         try:
             with attempt.waiting:
-                async with self._pool.use(seat.chat, seat.account, seat.backend_name, seat.backend) as session:
+                name, backend = seat.backend_name, seat.backend
+                async with self._pool.use(seat.chat, seat.account, name, backend, seat.plugin) as session:
                     attempt.session = session
-                    text = await self._listen(session, turn, grown)
+                    await self._listen(session, turn, attempt, grown)
         except LoginNeeded as error:
             raise AgentError(Failure.CREDENTIALS, str(error)) from error
         except AgentError as error:
@@ -122,34 +143,41 @@ class Turns:
             raise
         finally:
             del self._running[chat]
-        if not text.strip() and not attempt.stopped:
+        if attempt.waiting.cancelled_caught and attempt.session is not None:
+            await self._pool.leave(chat)  # its agent didn't stop by itself, and may still be at it
+        if not attempt.text.strip() and not attempt.stopped:
             raise AgentError(Failure.NO_ANSWER, "the agent ended the turn without a word")
-        if text.strip():
-            return text
+        if attempt.text.strip():
+            return attempt.text
         return None if attempt.by_person else ""
 
-    async def _listen(self, session: Session, turn: Turn, grown: Callable[[str], None]) -> str:
-        text = ""
-        silence, time = self._limits().turn_silence.total_seconds(), self._limits().turn_time.total_seconds()
-        deadline = anyio.current_time() + time
-        async with aclosing(_closable(session, turn)) as events:
-            while True:
-                event = await self._next(events.__anext__, silence, time, deadline)
-                if event is None:
-                    return text
+    async def _listen(self, session: Session, turn: Turn, attempt: _Attempt, grown: Callable[[str], None]) -> None:
+        limits, plugin = self._limits(), attempt.plugin
+        deadline = anyio.current_time() + limits.turn_time.total_seconds()
+        events = guarded_call(lambda: _closable(session, turn), plugin=plugin, doing=_DOING)
+        try:
+            while (event := await self._next(events, plugin, limits, deadline)) is not None:
+                if not isinstance(event, (Text, Thought, ToolCall, Usage)):
+                    raise fault(plugin, _DOING, f"its prompt gave {type(event).__name__}, which is no event")
                 if isinstance(event, Text):
-                    text += event.delta
-                    if len(text) > _LONGEST_ANSWER:
-                        raise AgentError(Failure.TOO_LONG, f"the answer is longer than {_LONGEST_ANSWER} characters")
-                    grown(text)
+                    self._note(attempt, event.delta)
+                    grown(attempt.text)
+        finally:
+            await guarded(events.aclose, plugin=plugin, doing=_DOING, within=_STOPPING)
 
-    async def _next(
-        self, following: Callable[[], Awaitable[AgentEvent]], silence: float, time: float, deadline: float
-    ) -> AgentEvent | None:
+    def _note(self, attempt: _Attempt, delta: Any) -> None:
+        if not isinstance(delta, str):
+            raise fault(attempt.plugin, _DOING, f"its prompt gave a Text of {type(delta).__name__}")
+        if len(attempt.text) + len(delta) > _LONGEST_ANSWER:
+            raise AgentError(Failure.TOO_LONG, f"the answer is longer than {_LONGEST_ANSWER} characters")
+        attempt.text += delta
+
+    async def _next(self, events: Any, plugin: Plugin | str, limits: Limits, deadline: float) -> AgentEvent | None:
+        silence, time = limits.turn_silence.total_seconds(), limits.turn_time.total_seconds()
         wait = min(silence, deadline - anyio.current_time())
         with anyio.move_on_after(wait):
             try:
-                return await following()
+                return await guarded(events.__anext__, plugin=plugin, doing=_DOING)
             except StopAsyncIteration:
                 return None
         if wait < silence:
