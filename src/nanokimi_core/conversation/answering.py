@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from logging import Logger
+
+import anyio.to_thread
 
 from nanokimi_core.config import ChatRules, Settings
 from nanokimi_core.contracts.backend import Turn
@@ -23,6 +26,7 @@ from nanokimi_core.store import Ending, Owed, Role, Store, StoreError, Work
 from nanokimi_core.supervision import describe
 
 _HOUR = 3600.0
+_LONG = 20_000
 _FIRST_HOLD = 5.0
 _LONGEST_HOLD = 300.0
 _LONGEST_RETRY = 60.0
@@ -102,10 +106,15 @@ class Answering:
         if not answer:
             owed = self._owed(work, message, phrase(rules.language, "stopped"), work.turn) if answer is None else ()
             return Done(Ending.CANCELLED, owed)
-        owed = self._owed(work, message, answer, work.turn, notice=False)
+        owed = await self._cut(work, message, answer)
         if not owed:
             raise AgentError(Failure.NO_ANSWER, "the agent's answer shows nothing")
         return Done(Ending.ANSWERED, owed)
+
+    async def _cut(self, work: Work, message: Inbound, answer: str) -> Sequence[Owed]:
+        """Render and cut an answer; a long one in a thread, since that takes seconds for a hundred pages."""
+        cut = partial(self._owed, work, message, answer, work.turn, notice=False)
+        return await anyio.to_thread.run_sync(cut) if len(answer) > _LONG else cut()
 
     async def _order(self, work: Work, message: Inbound, rules: ChatRules) -> Verdict:
         await self._turns.forget(self._seat(work.transport, message, rules))

@@ -11,12 +11,12 @@ from typing import Any
 import anyio
 
 from nanokimi_core.config import Limits
-from nanokimi_core.contracts.backend import AgentEvent, Backend, Chat, Session, Text, Thought, ToolCall, Turn, Usage
+from nanokimi_core.contracts.backend import Backend, Chat, Session, Text, Thought, ToolCall, Turn, Usage
 from nanokimi_core.conversation.accounts import Account
 from nanokimi_core.conversation.sessions import SessionPool
 from nanokimi_core.errors import AgentError, Failure, LoginNeeded
 from nanokimi_core.plugins import Plugin
-from nanokimi_core.supervision import fault, guarded, guarded_call
+from nanokimi_core.supervision import fault, guarded, guarded_call, named
 
 _SPOILED = frozenset({Failure.CREDENTIALS, Failure.CRASHED, Failure.OUT_OF_MEMORY, Failure.SILENT, Failure.TOO_LONG})
 
@@ -24,6 +24,7 @@ _LONGEST_ANSWER = 1_000_000
 _STOPPING = 10.0
 _FORGETTING = 60.0
 _DOING = "in a turn"
+_END = object()
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ class Turns:
         try:
             await guarded(attempt.session.cancel, plugin=attempt.plugin, doing="to stop a turn", within=_STOPPING)
         except Exception as error:  # noqa: BLE001  # a plugin boundary
-            self._log.warning("%s: the turn is stopped without its backend: %s", chat, error)
+            said = named(attempt.plugin, "to stop a turn", error)
+            self._log.warning("%s: the turn is stopped without its backend: %s", chat, said)
             attempt.waiting.cancel()
         return True
 
@@ -156,7 +158,7 @@ class Turns:
         deadline = anyio.current_time() + limits.turn_time.total_seconds()
         events = guarded_call(lambda: _closable(session, turn), plugin=plugin, doing=_DOING)
         try:
-            while (event := await self._next(events, plugin, limits, deadline)) is not None:
+            while (event := await self._next(events, plugin, limits, deadline)) is not _END:
                 if not isinstance(event, (Text, Thought, ToolCall, Usage)):
                     raise fault(plugin, _DOING, f"its prompt gave {type(event).__name__}, which is no event")
                 if isinstance(event, Text):
@@ -172,14 +174,15 @@ class Turns:
             raise AgentError(Failure.TOO_LONG, f"the answer is longer than {_LONGEST_ANSWER} characters")
         attempt.text += delta
 
-    async def _next(self, events: Any, plugin: Plugin | str, limits: Limits, deadline: float) -> AgentEvent | None:
+    async def _next(self, events: Any, plugin: Plugin | str, limits: Limits, deadline: float) -> Any:
+        """Give the next event, or ``_END``; a plugin can give anything."""
         silence, time = limits.turn_silence.total_seconds(), limits.turn_time.total_seconds()
         wait = min(silence, deadline - anyio.current_time())
         with anyio.move_on_after(wait):
             try:
                 return await guarded(events.__anext__, plugin=plugin, doing=_DOING)
             except StopAsyncIteration:
-                return None
+                return _END
         if wait < silence:
             raise AgentError(Failure.TOO_LONG, f"the turn took longer than {time:g} s", remedy=_RAISE_TIME)
         raise AgentError(Failure.SILENT, f"the agent said nothing for {silence:g} s", remedy=_RAISE_SILENCE)
