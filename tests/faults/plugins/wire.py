@@ -25,6 +25,7 @@ from nanokimi_core import Context, Inbound, Inbox, NotSent, Outbound, Receipt, S
 
 GONE = 70
 WORKERS = 8
+QUEUE = 100
 LONGEST_LINE = 65536
 
 
@@ -59,12 +60,12 @@ class Wire:
 
     async def run(self, inbox: Inbox) -> None:
         async with await self._connect() as self._stream, AsyncExitStack() as stack:
-            tasks = await stack.enter_async_context(anyio.create_task_group())
-            queues = []
-            for _ in range(WORKERS):
-                put, take = anyio.create_memory_object_stream[Mapping[str, Any]](100)
-                tasks.start_soon(self._deliver, inbox, take)
-                queues.append(stack.enter_context(put))
+            streams = [anyio.create_memory_object_stream[Mapping[str, Any]](QUEUE) for _ in range(WORKERS)]
+            queues = [stack.enter_context(put) for put, _ in streams]
+            waiting = [stack.enter_context(take) for _, take in streams]
+            tasks = await stack.enter_async_context(anyio.create_task_group())  # last: what it uses is closed after it
+            for each in waiting:
+                tasks.start_soon(self._deliver, inbox, each)
             inbox.ready()
             lines = BufferedByteReceiveStream(self._stream)
             try:
@@ -100,10 +101,9 @@ class Wire:
             os._exit(GONE)  # the test is over, however it ended: nobody else would end this process
 
     async def _deliver(self, inbox: Inbox, messages: MemoryObjectReceiveStream[Mapping[str, Any]]) -> None:
-        with messages:
-            async for each in messages:
-                await inbox.deliver(Inbound(each["id"], each["chat"], "ana", each["text"], sender_name="Ana"))
-                await self._write({"ack": each["serial"]})
+        async for each in messages:
+            await inbox.deliver(Inbound(each["id"], each["chat"], "ana", each["text"], sender_name="Ana"))
+            await self._write({"ack": each["serial"]})
 
     async def _write(self, line: Mapping[str, Any]) -> None:
         async with self._writing:
