@@ -51,7 +51,7 @@ def parts(page: str, kind: str) -> list[str]:
 
 def models() -> dict[str, type[BaseModel]]:
     """Give the model of each table that the toml can have, by the table's name; the top level's is ``top``."""
-    found: dict[str, type[BaseModel]] = {"top": Settings, "limits": Limits, "chats": ChatTable}
+    found: dict[str, type[BaseModel]] = {"top": Settings, "limits": Limits, **dict(_with_inner("chats", ChatTable))}
     host = PluginHost()
     for plugin in installed():
         if plugin.distribution == "nanokimi" or plugin.distribution.startswith("nanokimi-"):
