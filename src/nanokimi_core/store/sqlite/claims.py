@@ -84,6 +84,14 @@ def count_turn(tx: Transaction, lane: int, day: str) -> None:
     tx.change("INSERT INTO turns VALUES(?, ?, 1) ON CONFLICT(day, lane) DO UPDATE SET count = count + 1", day, lane)
 
 
+def _uncount_turn(tx: Transaction, lane: int | None) -> None:
+    tx.change(
+        "UPDATE turns SET count = count - 1 WHERE lane = ? AND day = (SELECT MAX(day) FROM turns WHERE lane = ?)",
+        lane,
+        lane,
+    )
+
+
 def _held(tx: Transaction, lane: int) -> bool:
     held = tx.one("SELECT holder, until FROM inbox WHERE state = 1 AND lane = ? AND state < 3 LIMIT 1", lane)
     if held is None:
@@ -160,7 +168,11 @@ def retry(tx: Transaction, work: Work, counted: bool, owed: Sequence[Owed]) -> S
     if stopped:
         return finish(tx, work, Ending.CANCELLED, owed, None)[0]
     kept = work.turn if len(work.rows) == 1 else None
-    return put(tx, owed) if _settle(tx, work, _BACK + _OURS, 0 if counted else 1, kept) else ()
+    if not _settle(tx, work, _BACK + _OURS, 0 if counted else 1, kept):
+        return ()
+    if kept is None and not counted:  # the batch comes again as another turn
+        _uncount_turn(tx, tx.find_lane(work.transport, work.chat))
+    return put(tx, owed)
 
 
 def _settle(tx: Transaction, work: Work, change: str, *values: Any) -> bool:
