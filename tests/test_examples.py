@@ -165,6 +165,14 @@ def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")]), ids=lambda p: p.name)
+def test_every_link_to_a_part_of_a_page_leads_to_a_heading(page: Path) -> None:
+    for target, part in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text()):
+        text = (page.parent / target if target else page).read_text()
+        headings = [re.sub(r"[^\w -]", "", line.lower()) for line in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
+        assert part in [heading.replace(" ", "-") for heading in headings], f"{page.name} links to {target}#{part}"
+
+
 # --------------------------------------------------------------------- what must stand in them
 def named(page: str) -> set[str]:
     """Everything that a page sets as code, in words."""

@@ -161,6 +161,14 @@ def test_a_guides_layout_names_only_what_exists(guide: str) -> None:
     assert [place for place in rows if not (ROOT / place).exists()] == []
 
 
+def test_the_layout_names_every_part_of_the_core_and_every_folder_of_tests() -> None:
+    core = [path for path in (ROOT / "src/nanokimi_core").iterdir() if path.suffix == ".py" or path.is_dir()]
+    parts = [path for path in [*core, *(ROOT / "tests").iterdir()] if path.suffix == ".py" or any(path.glob("*.py"))]
+    wanted = [path.name for path in parts if not path.name.startswith(("_", "test_"))]
+    assert len(wanted) > 30
+    assert [name for name in wanted if not re.search(rf"[`/]{name}[`/]", texts()["AGENTS.md"])] == []
+
+
 # --------------------------------------------------------------------- what importing costs
 def modules_after(code: str) -> set[str]:
     """The top-level modules that a fresh interpreter has loaded after running some code."""
