@@ -5,21 +5,43 @@ from __future__ import annotations
 import os
 import secrets
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nanokimi_core.files import safe_name
+from nanokimi_core.files import FULL, safe_name
 from nanokimi_core.messages import Attachment, Inbound
 
 _FOLDER = "attachments"
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
-def take_in(message: Inbound, workspace: Path, *, part: str = "") -> Inbound:
-    """Move a message's files into the workspace, flushed to disk, and give the message with their new paths.
+@dataclass(frozen=True)
+class Taken:
+    """A message whose files have been taken in.
+
+    Attributes:
+        message: With the files' new paths; its text names those that could not be taken in.
+        moves: From where to where they were moved.
+        lost: What went wrong with the others, as sentences for a log.
+    """
+
+    message: Inbound
+    moves: tuple[tuple[Path, Path], ...] = ()
+    lost: tuple[str, ...] = ()
+
+    def put_back(self) -> None:
+        """Move the files back: the message could not be kept, and will be delivered again."""
+        for before, after in self.moves:
+            with suppress(OSError):
+                after.rename(before)
+
+
+def take_in(message: Inbound, workspace: Path, *, part: str = "") -> Taken:
+    """Move a message's files into the workspace, flushed to disk.
 
     The workspace is the agent's to write, so nothing in it is trusted: a link where the folder should be is refused,
-    and names never come from the network as they are.
+    and names never come from the network as they are. A file that is missing, or that such a link keeps out, must not
+    hold up its message for ever: the message goes on without it.
 
     Args:
         message: As delivered.
@@ -27,12 +49,32 @@ def take_in(message: Inbound, workspace: Path, *, part: str = "") -> Inbound:
         part: A folder beneath ``attachments`` for this chat, where several chats share the workspace.
 
     Raises:
-        OSError: A file is missing, or there is something else where the folder should be.
+        OSError: The disk is full or read-only; everything is where it was.
     """
-    if not message.attachments:
-        return message
-    files = tuple(_move(file, workspace, part) for file in message.attachments)
-    return replace(message, attachments=files)
+    files: list[Attachment] = []
+    moves: list[tuple[Path, Path]] = []
+    lost: list[str] = []
+    text = [message.text] if message.text else []
+    for file in message.attachments:
+        try:
+            files.append(_move(file, workspace, part))
+        except OSError as error:
+            if error.errno in FULL:
+                Taken(message, tuple(moves)).put_back()
+                raise
+            text.append(_MISSING.format(name=_shown(file.name)))
+            lost.append(f"{_shown(file.name)}: {error.strerror}")
+        else:
+            moves.append((file.path, files[-1].path))
+    kept = replace(message, text="\n".join(text), attachments=tuple(files))
+    return Taken(kept, tuple(moves), tuple(lost))
+
+
+_MISSING = '[the file "{name}" came with this message, but it could not be taken in]'
+
+
+def _shown(name: str) -> str:
+    return " ".join(name.split()).replace("]", ")")[:60]
 
 
 def discard(message: Inbound) -> None:

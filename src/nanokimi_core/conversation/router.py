@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -16,10 +16,10 @@ import anyio.to_thread
 
 from nanokimi_core.config import ChatRules, Settings
 from nanokimi_core.conversation.access import chat_ids, is_triggered, senders_names
-from nanokimi_core.conversation.attachments import discard, take_in
+from nanokimi_core.conversation.attachments import Taken, discard, take_in
 from nanokimi_core.conversation.catalogue import Phrase, phrase, unknown_chat
 from nanokimi_core.conversation.grants import Grants
-from nanokimi_core.conversation.lanes import Lanes
+from nanokimi_core.conversation.lanes import Lane, Lanes
 from nanokimi_core.conversation.orders import Orders
 from nanokimi_core.conversation.owner import Owner
 from nanokimi_core.conversation.ownership import Ownership
@@ -28,7 +28,7 @@ from nanokimi_core.delivery import Delivery
 from nanokimi_core.files import safe_name
 from nanokimi_core.folder import DataFolder
 from nanokimi_core.messages import Attachment, Inbound
-from nanokimi_core.store import Arrival, Outcome, Role, Store
+from nanokimi_core.store import Arrival, Outcome, Role, Store, StoreError
 
 _COMMANDS = frozenset({"/help", "/new", "/stop", "/status"})
 _REFUSE_AGAIN = 60.0
@@ -81,6 +81,7 @@ class Router:
         self._orders = orders
         self._folder = folder
         self._log = log
+        self._coming: Counter[Lane] = Counter()
         self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._introduced: deque[float] = deque()
 
@@ -113,6 +114,11 @@ class Router:
             await self._see(transport, message)
             await self._take(transport, message, rules, owner=owner)
 
+    def forgotten(self, chat: str) -> None:
+        """Note that a chat (``transport:chat``) was erased: when it writes again, it is noted and introduced anew."""
+        for key in [key for key in self._seen if key[0] == chat]:
+            del self._seen[key]
+
     async def _take(self, transport: str, message: Inbound, rules: ChatRules, *, owner: bool) -> None:
         if message.event != "message" or (message.from_me and message.kind != "self"):
             await self._keep(transport, message, Role.CONTEXT, rules)
@@ -130,31 +136,60 @@ class Router:
             await self._keep(transport, message, Role.CONTEXT, rules)
 
     async def _turn(self, transport: str, message: Inbound, rules: ChatRules, role: Role = Role.TURN) -> None:
-        lane, limits = (transport, message.chat), self._settings().limits
-        if self._lanes.waiting(lane) >= limits.max_waiting or self._lanes.total >= limits.max_waiting_all:
-            await self._refuse_at_cap(transport, message, phrase(rules.language, "too_many_waiting"), _REFUSE_AGAIN)
+        lane = (transport, message.chat)
+        if self._is_full(lane):
+            said = phrase(rules.language, "too_many_waiting")
+            await self._refuse_at_cap(transport, message, said, "full", _REFUSE_AGAIN)
             return
         if rules.turns_per_day is not None and role is Role.TURN:
             today = date.today().isoformat()  # the owner's day
             if await self._store.turns(*lane, today) >= rules.turns_per_day:
-                await self._refuse_at_cap(transport, message, phrase(rules.language, "too_many_today"), _DAY)
+                said = phrase(rules.language, "too_many_today")
+                await self._refuse_at_cap(transport, message, said, f"full {today}", _DAY)
                 return
-        await self._keep(transport, message, role, rules)
+        self._coming[lane] += 1
+        try:
+            await self._keep(transport, message, role, rules)
+        finally:
+            self._coming[lane] -= 1
+            if not self._coming[lane]:
+                del self._coming[lane]
         if rules.arriving == "cancel" and self._lanes.is_running(lane) and self._lanes.waiting(lane):
             await self._turns.stop(f"{transport}:{message.chat}", by_person=False)
 
+    def _is_full(self, lane: Lane) -> bool:
+        """Whether a lane, or all lanes, hold as many messages as may wait; those on their way to the disk count."""
+        limits, coming = self._settings().limits, self._coming
+        if self._lanes.waiting(lane) + coming[lane] >= limits.max_waiting:
+            return True
+        return self._lanes.total + coming.total() >= limits.max_waiting_all
+
     async def _keep(self, transport: str, message: Inbound, role: Role, rules: ChatRules) -> None:
-        if role is Role.CONTEXT and (rules.trigger == "never" or rules.context == 0):
+        if role is Role.CONTEXT and not _is_of_use(message, rules):
             discard(message)
             message = replace(message, text="", quoted="", attachments=())
+        taken = Taken(message)
         if message.attachments:
-            sandbox = rules.sandbox or f"{transport}:{message.chat}"
-            part = safe_name(f"{transport}:{message.chat}") if rules.sandbox else ""
-            workspace = self._folder.chat(sandbox) / "workspace"
-            message = await anyio.to_thread.run_sync(partial(take_in, message, workspace, part=part))
-        outcome = await self._lanes.accept(Arrival(transport, message, role))
+            taken = await anyio.to_thread.run_sync(partial(self._take_in, transport, message, rules))
+        try:
+            outcome = await self._lanes.accept(Arrival(transport, taken.message, role))
+        except StoreError:
+            taken.put_back()
+            raise
         if outcome is Outcome.DUPLICATE:
-            discard(message)
+            discard(taken.message)
+
+    def _take_in(self, transport: str, message: Inbound, rules: ChatRules) -> Taken:
+        chat = f"{transport}:{message.chat}"
+        try:
+            workspace = self._folder.chat(rules.sandbox or chat) / "workspace"
+            taken = take_in(message, workspace, part=safe_name(chat) if rules.sandbox else "")
+        except OSError as error:
+            said = f"the files of a message can't be kept: {error.strerror}"
+            raise StoreError(said, remedy="free some space on the data folder's disk, and mend its mode") from error
+        for lost in taken.lost:
+            self._log.warning("a file of a message in %s can't be taken in, it goes on without it: %s", chat, lost)
+        return taken
 
     async def _command(self, transport: str, message: Inbound, word: str, rules: ChatRules, *, owner: bool) -> bool:
         """Carry out a command; whether it was one. A message that came before does nothing again."""
@@ -226,12 +261,12 @@ class Router:
         self._store.count("received")
         self._store.count(f"refused_{why}")
 
-    async def _refuse_at_cap(self, transport: str, message: Inbound, said: Phrase, seconds: float) -> None:
+    async def _refuse_at_cap(self, transport: str, message: Inbound, said: Phrase, key: str, seconds: float) -> None:
         if await self._store.known(transport, message.chat, message.id):
             await self._reply(transport, message, None)
             return
         self._refuse(message, "cap")
-        if await self._store.first_in(f"full {transport}:{message.chat}", seconds):
+        if await self._store.first_in(f"{key} {transport}:{message.chat}", seconds):
             self._delivery.take(await self._store.owe(self._owed(transport, message, said)))
 
     async def _see(self, transport: str, message: Inbound) -> None:
@@ -265,6 +300,11 @@ class Router:
             return False
         self._introduced.append(now)
         return True
+
+
+def _is_of_use(message: Inbound, rules: ChatRules) -> bool:
+    """Whether an agent may come to see what this says: as context, or as an edit of something that waits."""
+    return rules.trigger != "never" and (rules.context > 0 or message.event == "edit")
 
 
 def _checked(message: Any) -> Inbound:
