@@ -18,7 +18,7 @@ from nanokimi_core.conversation.catalogue import Phrase, phrase
 from nanokimi_core.conversation.lanes import Again, Done, GivenUp, Verdict
 from nanokimi_core.conversation.owner import Owner
 from nanokimi_core.conversation.showing import showing
-from nanokimi_core.conversation.turns import Seat, Turns
+from nanokimi_core.conversation.turns import Displaced, Seat, Turns
 from nanokimi_core.delivery import Delivery
 from nanokimi_core.errors import AgentError, Failure, NanoKimiError, PluginError
 from nanokimi_core.messages import Inbound
@@ -93,7 +93,8 @@ class Answering:
             self._log.exception("a turn of %s:%s failed in backend %s", work.transport, work.chat, rules.backend)
             cause = f"backend {rules.backend} has a fault: {describe(error)}"
             return await self._failed(work, message, rules, AgentError(Failure.CRASHED, cause), fault=True)
-        await self._worked(work, rules)
+        if isinstance(verdict, Done) and verdict.ending is Ending.ANSWERED:
+            await self._worked(work, rules)
         return verdict
 
     async def _answer(self, work: Work, message: Inbound, rules: ChatRules) -> Verdict:
@@ -102,7 +103,10 @@ class Answering:
         turn = Turn(work.turn, tuple(row.message for row in work.rows), context)
         route = self._delivery.route(work.transport)
         async with showing(route, message, f"{work.turn}.0", self._log) as grown:
-            answer = await self._turns.run(seat, turn, grown)
+            try:
+                answer = await self._turns.run(seat, turn, grown)
+            except Displaced:
+                return Again(0, False, "a newer message")
         if not answer:
             owed = self._owed(work, message, phrase(rules.language, "stopped"), work.turn) if answer is None else ()
             return Done(Ending.CANCELLED, owed)
@@ -131,7 +135,7 @@ class Answering:
         """Note that all that this work needed is there."""
         if self._holds:
             self._holds.pop(f"{work.transport}:{work.chat}", None)
-        for cause in [cause for cause in self._away if cause.endswith(_about(rules))]:
+        for cause in [cause for cause in self._away if cause.partition(" ")[2] == _about(rules)]:
             chat = self._away.pop(cause)
             self._passed(cause)
             await self._owner.tell(f"held {cause}", phrase(self._owner.language, "owner_held_over", chat=chat))

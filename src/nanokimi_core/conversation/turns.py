@@ -38,6 +38,10 @@ class Seat:
     plugin: Plugin | str = ""
 
 
+class Displaced(Exception):
+    """A turn made room for a newer message before its agent had heard of it: both are to be asked together."""
+
+
 @dataclass
 class _Attempt:
     """A turn that runs, what was said in it, and where it is to be stopped: while the agent comes up, or in it."""
@@ -79,6 +83,7 @@ class Turns:
 
         Raises:
             AgentError: The turn failed.
+            Displaced: It was stopped by nobody in the chat before its agent was up.
         """
         said = ""
 
@@ -151,7 +156,11 @@ class Turns:
             raise AgentError(Failure.NO_ANSWER, "the agent ended the turn without a word")
         if attempt.text.strip():
             return attempt.text
-        return None if attempt.by_person else ""
+        if attempt.by_person:
+            return None
+        if attempt.session is None:
+            raise Displaced
+        return ""
 
     async def _listen(self, session: Session, turn: Turn, attempt: _Attempt, grown: Callable[[str], None]) -> None:
         limits, plugin = self._limits(), attempt.plugin
