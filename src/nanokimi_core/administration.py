@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -16,7 +15,7 @@ from nanokimi_core.errors import CommandError
 from nanokimi_core.instances import Instance
 from nanokimi_core.status import AccountStatus, HeldLane, InstanceStatus, Status
 from nanokimi_core.store import ChatRecord, DeadLetter
-from nanokimi_core.supervision import guarded
+from nanokimi_core.supervision import guarded, named
 
 if TYPE_CHECKING:
     from nanokimi_core.runtime import Assistant
@@ -83,7 +82,11 @@ class Administration:
         return True
 
     async def forget(self, chat: ChatRecord) -> int:
-        """Erase a chat's messages, its files and its agent's memory."""
+        """Erase a chat's messages, its files and its agent's memory.
+
+        Raises:
+            PluginError: The backend can't forget it; all else is erased.
+        """
         conversation, settings = self._assistant.conversation, self._assistant.settings
         rules = settings.rules((chat.id,))
         seat = conversation.seats.seat(chat.id, rules, name=chat.name, kind=chat.kind)
@@ -93,10 +96,16 @@ class Administration:
         erased = await self._assistant.store.forget(chat.id)
         conversation.lanes.emptied((transport, name), waiting)
         conversation.delivery.forget(transport, name)
-        plugin = self._assistant.instances[f"backend {rules.backend}"].provided.plugin
-        await guarded(partial(conversation.turns.forget, seat), plugin=plugin, doing=f"to forget {chat.id}", within=60)
+        conversation.router.forgotten(chat.id)
+        fault: Exception | None = None
+        try:
+            await conversation.turns.forget(seat)
+        except Exception as error:  # noqa: BLE001  # a plugin boundary
+            fault = named(seat.plugin, f"to forget {chat.id}", error)
         part = chat.id if rules.sandbox else ""
         await anyio.to_thread.run_sync(self._assistant.folder.erase_chat, seat.chat.sandbox, part)
+        if fault is not None:
+            raise fault
         return erased
 
     async def dead(self, *, limit: int = 100, chat: str | None = None) -> Sequence[DeadLetter]:
