@@ -171,7 +171,7 @@ async def test_a_key_outlives_the_process_and_attempts_are_on_disk_before_they_s
     async with delivering(tmp_path, wire) as desk:
         await desk.until(lambda: bool(wire.sent))
     assert seen >= 2
-    assert counted == [1, 2, 3, 4, 5]
+    assert counted == [1, 2, 3, 3, 4]  # what was certainly not sent takes no attempt
     assert {message.key for message in wire.attempts} == {"desk-hello.0"}
 
 

@@ -199,12 +199,19 @@ def named(plugin: Plugin | str, doing: str, error: BaseException) -> NanoKimiErr
 
     A message that the core could not keep is nobody's fault, and stays as it is.
     """
+    if (kept_out := _refused(error)) is not None:
+        return kept_out
     leaf = _leaf(error)
-    if isinstance(leaf, NotAccepted):
-        return leaf
     if isinstance(plugin, Plugin) and isinstance(leaf, OSError):
         return blame(plugin, doing, leaf)
     return fault(plugin, doing, describe(error))
+
+
+def _refused(error: BaseException) -> NotAccepted | None:
+    """Find a message that could not be kept; what else stands in its group has come of that."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for each in error.exceptions if (found := _refused(each)) is not None), None)
+    return error if isinstance(error, NotAccepted) else None
 
 
 def describe(error: BaseException) -> str:

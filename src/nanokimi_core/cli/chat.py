@@ -22,6 +22,7 @@ from nanokimi_core.config import locate
 from nanokimi_core.folder import DataFolder
 from nanokimi_core.logs import set_up
 from nanokimi_core.runtime import Assistant
+from nanokimi_core.supervision import loop_options
 
 _PATIENCE = 0.5
 
@@ -65,7 +66,7 @@ def _alone(setup: Setup, once: str | None, interactive: bool) -> Ended:
     with assistant.folder.hold():
         for problem in offer_images(setup):
             raise problem
-        stopped, given_up = anyio.run(_talk, assistant, not interactive)
+        stopped, given_up = anyio.run(_talk, assistant, not interactive, backend_options=loop_options())
     console: Console | None = assistant.instances["transport console"].value
     return Ended(stopped, bool(given_up or (console is not None and console.lost)))
 

@@ -19,6 +19,7 @@ from nanokimi_core.cli.serving import offer_images, serve
 from nanokimi_core.errors import AgentError
 from nanokimi_core.logs import set_up
 from nanokimi_core.runtime import Assistant
+from nanokimi_core.supervision import loop_options
 
 log = logging.getLogger("nanokimi")
 
@@ -53,7 +54,7 @@ def run(ctx: typer.Context, logs: Logs = None, config: Config = None) -> None:
         log.info("%s", _what_runs(assistant))
         _see_to_images(setup)
         stopped: list[signal.Signals] = []
-        anyio.run(serve, assistant, stopped.append)
+        anyio.run(serve, assistant, stopped.append, backend_options=loop_options())
     if not stopped:
         log.info("every transport has come to its end")
     if signal.SIGINT in stopped:

@@ -125,6 +125,7 @@ class Lanes:
         self._ready: deque[Lane] = deque()
         self._queued: set[Lane] = set()
         self._held: dict[Lane, Hold] = {}
+        self._suspected: dict[Lane, None] = {}
         self._closed = False
         self._changed = anyio.Event()
 
@@ -158,10 +159,13 @@ class Lanes:
             StoreError: It can't be read.
         """
         self._tasks = tasks
-        for lane, count in (await self._store.lanes()).items():
+        waiting = await self._store.lanes()
+        self._suspected = dict.fromkeys(await self._store.suspects(max(1, self._limits().max_attempts - 1)))
+        for lane, count in waiting.items():
             self._add(lane, count)
             self._enqueue(lane)
         self.fill()
+        tasks.start_soon(self._try_singly)
 
     async def accept(self, arrival: Arrival) -> Outcome:
         """Keep a message, and start its work at once where its lane is idle and there is room.
@@ -210,7 +214,7 @@ class Lanes:
 
     async def settled(self) -> None:
         """Wait until nothing runs and nothing can be started; held lanes are not waited for."""
-        while self._running or (self._ready and not self._closed):
+        while self._running or ((self._ready or self._suspected) and not self._closed):
             await self._changed.wait()
 
     async def give_back(self) -> None:
@@ -228,8 +232,7 @@ class Lanes:
 
     def _reserve(self, lane: Lane) -> Claim | None:
         """Take a place for a lane where it is idle; gives what to claim."""
-        idle = not (lane in self._running or lane in self._queued or lane in self._held)
-        if self._closed or not idle or self._ready or not self._room():
+        if self._closed or not self._idle(lane) or self._ready or not self._room():
             return None
         self._running[lane] = None
         return self._claim(lane)
@@ -240,6 +243,9 @@ class Lanes:
             self._enqueue(lane)
             self.fill()
             self._notify()
+
+    def _idle(self, lane: Lane) -> bool:
+        return not any(lane in busy for busy in (self._running, self._queued, self._held, self._suspected))
 
     def _room(self) -> bool:
         return self._tasks is not None and len(self._running) < self._limits().max_turns
@@ -254,8 +260,7 @@ class Lanes:
 
     def _enqueue(self, lane: Lane) -> None:
         """Put a lane at the end of those that wait for a place, if there is something to do in it."""
-        idle = not (lane in self._running or lane in self._queued or lane in self._held)
-        if idle and self._waiting.get(lane, 0) > 0:
+        if self._idle(lane) and self._waiting.get(lane, 0) > 0:
             self._queued.add(lane)
             self._ready.append(lane)
 
@@ -291,6 +296,29 @@ class Lanes:
             return
         self._claimed(work)
         await self._carry_on(work)
+
+    async def _try_singly(self) -> None:
+        """Go on with lanes whose message has one attempt left after attempts that a dying process cut short.
+
+        One after the other, so that a message that kills the process takes no other with it.
+        """
+        while self._suspected and not self._closed:
+            if not self._room():
+                await self._changed.wait()
+                continue
+            lane = next(iter(self._suspected))
+            del self._suspected[lane]
+            self._running[lane] = None
+            waiting = self.waiting(lane)
+            work = await self._written(self._store.claim, self._claim(lane))
+            if work is None:
+                self.emptied(lane, waiting)
+                self._over(lane)
+                continue
+            self._claimed(work)
+            following = await self._conclude(work, await self._run(work))
+            if following is not None:
+                self._start(following)
 
     async def _carry_on(self, work: Work | None) -> None:
         """Do a work, and then the next one that is ready, of this lane or of another."""

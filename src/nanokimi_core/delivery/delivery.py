@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from logging import Logger
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from nanokimi_core.store import Gone, Health, Owed, OwedRow, Store, StoreError
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 300.0
 _IN_MEMORY = 50
+_SUSPECT = 2  # attempts that were counted and not concluded before this process began
 
 Lost = Callable[[OwedRow, str], Awaitable[None]]
 Result = TypeVar("Result")
@@ -54,6 +56,23 @@ class _Line:
     resting: bool = False
 
 
+@dataclass(frozen=True)
+class _Failed:
+    """How a send failed.
+
+    Attributes:
+        cause: In a sentence.
+        final: It isn't tried again.
+        certain: It was certainly not sent.
+        wait: Seconds that the network asks for.
+    """
+
+    cause: str
+    final: bool
+    certain: bool = False
+    wait: float = 0.0
+
+
 class Delivery:
     """Sends what the outbox holds; a row leaves it only when the transport has accepted it.
 
@@ -75,6 +94,7 @@ class Delivery:
         self._lines: dict[tuple[str, str], _Line] = {}
         self._tasks: TaskGroup | None = None
         self._moved = anyio.Event()
+        self._one_suspect = anyio.Lock()
 
     def route(self, name: str) -> Route | None:
         """Give the route of a transport instance."""
@@ -188,7 +208,10 @@ class Delivery:
     async def _next(self, line: _Line) -> None:
         row, counted = line.rows.popleft()
         try:
-            await self._deliver(line, row if counted else await self._written(line, self._store.attempt, row))
+            if not counted and row.attempts >= _SUSPECT:
+                await self._deliver_suspect(line, row)
+            else:
+                await self._deliver(line, row if counted else await self._written(line, self._store.attempt, row))
         except Gone as error:
             self._log.info("%s", error)
 
@@ -202,34 +225,62 @@ class Delivery:
         line.more = line.more or len(rows) == _IN_MEMORY
         line.last = rows[-1].number if rows else line.last
 
-    async def _deliver(self, line: _Line, row: OwedRow) -> None:
-        """Send a row, again and again where need be, until it is accepted or given up."""
-        wait, owed, certain = _FIRST_WAIT, row.owed, 0
-        message = Outbound(owed.key, owed.chat, owed.text, owed.thread, owed.reply_to, owed.attachments)
-        while True:
-            await line.route.until_open()
-            limits, asked = self._limits(), 0.0
-            try:
-                network_id = await line.route.send(message, within=limits.send_timeout.total_seconds())
-            except NotSent as error:
-                cause, final = f"not sent: {error}", time.time() - row.since > limits.send_time.total_seconds()
-                asked = error.retry_after.total_seconds() if error.retry_after else 0.0
-                certain += 1
-            except Undeliverable as error:
-                cause, final = f"refused for good: {error}", True
-            except Exception as error:  # noqa: BLE001  # a plugin boundary
-                cause, final = f"{type(error).__name__}: {error}", row.attempts - certain >= limits.send_attempts
-            else:
-                self._store.sent(row, network_id)
-                return
-            said = (line.route.name, owed.chat, row.attempts, cause)
-            self._log.warning("%s could not send to %s (attempt %d): %s", *said)
-            if final:
-                await self._written(line, self._lost, row, cause)
-                return
-            await self._rest(line, max(wait, asked))
-            wait = min(wait * 2, _LONGEST_WAIT)
+    async def _deliver_suspect(self, line: _Line, row: OwedRow) -> None:
+        """Send a row whose sends were cut short before, perhaps because they ended the process.
+
+        One at a time, so that it takes no other answer with it; it is given up when that has been tried often enough.
+        """
+        if row.attempts >= self._limits().send_attempts:
+            await self._written(
+                line, self._lost, row, f"the process ended {row.attempts} times while it was being sent"
+            )
+            return
+        await line.route.until_open()
+        async with self._one_suspect:
             row = await self._written(line, self._store.attempt, row)
+            failed = await self._send(line, row)
+        if failed is not None:
+            await self._deliver(line, row, failed)
+
+    async def _deliver(self, line: _Line, row: OwedRow, failed: _Failed | None = None) -> None:
+        """Send a row, again and again where need be, until it is accepted or given up.
+
+        Args:
+            line: Where.
+            row: What; the first attempt is counted.
+            failed: How the first attempt went, where it was made already.
+        """
+        wait = _FIRST_WAIT
+        failed = failed or await self._send(line, row)
+        while failed is not None:
+            said = (line.route.name, row.owed.chat, row.attempts, failed.cause)
+            self._log.warning("%s could not send to %s (attempt %d): %s", *said)
+            if failed.final:
+                await self._written(line, self._lost, row, failed.cause)
+                return
+            await self._rest(line, max(wait, failed.wait))
+            wait = min(wait * 2, _LONGEST_WAIT)
+            again = partial(self._store.attempt, row, counted=not failed.certain)
+            row = await self._written(line, again)
+            failed = await self._send(line, row)
+
+    async def _send(self, line: _Line, row: OwedRow) -> _Failed | None:
+        """Send a row once; ``None`` where it was accepted."""
+        owed, limits = row.owed, self._limits()
+        message = Outbound(owed.key, owed.chat, owed.text, owed.thread, owed.reply_to, owed.attachments)
+        await line.route.until_open()
+        try:
+            network_id = await line.route.send(message, within=limits.send_timeout.total_seconds())
+        except NotSent as error:
+            final = time.time() - row.since > limits.send_time.total_seconds()
+            wait = error.retry_after.total_seconds() if error.retry_after else 0.0
+            return _Failed(f"not sent: {error}", final, certain=True, wait=wait)
+        except Undeliverable as error:
+            return _Failed(f"refused for good: {error}", final=True)
+        except Exception as error:  # noqa: BLE001  # a plugin boundary
+            return _Failed(f"{type(error).__name__}: {error}", row.attempts >= limits.send_attempts)
+        self._store.sent(row, network_id)
+        return None
 
     async def _written(self, line: _Line, call: Callable[..., Awaitable[Result]], *arguments: object) -> Result:
         """Call the store until it works: a full disk holds up what goes out, and loses nothing of it."""

@@ -112,6 +112,10 @@ class Store(Protocol):
         """Count what waits unclaimed, for each (transport, chat) in which something does, the oldest first."""
         ...
 
+    async def suspects(self, attempts: int) -> Sequence[tuple[str, str]]:
+        """Name the lanes, (transport, chat), in which a message waits that was attempted so often, or more often."""
+        ...
+
     async def turns(self, transport: str, chat: str, day: str) -> int:
         """Count the turns that a chat has had in a day."""
         ...
@@ -129,8 +133,10 @@ class Store(Protocol):
         """Read what is owed to a chat, in order, from behind row number ``after``. Attempts are not counted by this."""
         ...
 
-    async def attempt(self, row: OwedRow) -> OwedRow:
-        """Count another attempt to send a row before it starts. Rows from ``owe``, ``finish`` … have their first.
+    async def attempt(self, row: OwedRow, *, counted: bool = True) -> OwedRow:
+        """Count another attempt to send a row before it starts, or only see to it that it is still owed.
+
+        Rows from ``owe``, ``finish`` … have their first.
 
         Raises:
             Gone: It is owed no more: forgotten, sent or given up meanwhile. It must not be sent.

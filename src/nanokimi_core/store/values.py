@@ -13,6 +13,8 @@ from nanokimi_core.messages import Attachment, ChatKind, Inbound
 class StoreError(NanoKimiError):
     """The store can't be read or written at the moment: a full or read-only disk, a damaged file."""
 
+    exit_code = 2
+
 
 class LeaseLost(StoreError):
     """What was claimed has been claimed by another holder since."""

@@ -177,6 +177,15 @@ def lanes(tx: Transaction) -> Mapping[tuple[str, str], int]:
     return {(transport, chat): count for transport, chat, count in found}
 
 
+def suspects(tx: Transaction, attempts: int) -> Sequence[tuple[str, str]]:
+    """Name the lanes in which something waits that was attempted so often."""
+    return tx.all(
+        "SELECT transport, chat FROM inbox JOIN lane ON lane.id = inbox.lane"
+        " WHERE state = 0 AND state < 3 AND attempts >= ? GROUP BY inbox.lane ORDER BY MIN(number)",
+        attempts,
+    )
+
+
 def turns(tx: Transaction, transport: str, chat: str, day: str) -> int:
     """Count the turns of a day."""
     found = tx.one("SELECT count FROM turns WHERE day = ? AND lane = ?", day, tx.find_lane(transport, chat))

@@ -68,15 +68,15 @@ def owed(tx: Transaction, transport: str, chat: str, after: int, limit: int) -> 
     ]
 
 
-def attempt(tx: Transaction, row: OwedRow) -> OwedRow:
-    """Count another attempt.
+def attempt(tx: Transaction, row: OwedRow, counted: bool) -> OwedRow:
+    """Count another attempt, if it is to be counted.
 
     Raises:
         Gone: It is owed no more.
     """
     key = storable(row.owed.key)
     if not tx.change(
-        "UPDATE outbox SET attempts = attempts + 1 WHERE number = ? AND key = ? AND state = 0", row.number, key
+        "UPDATE outbox SET attempts = attempts + ? WHERE number = ? AND key = ? AND state = 0", counted, row.number, key
     ):
         raise Gone(f"message {row.owed.key} to {row.owed.transport}:{row.owed.chat} is owed no more")
     (attempts,) = tx.one("SELECT attempts FROM outbox WHERE number = ?", row.number)

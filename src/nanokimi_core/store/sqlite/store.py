@@ -152,6 +152,10 @@ class SqliteStore:
         """Count what waits unclaimed, by lane."""
         return await self._writer.call(inbox.lanes)
 
+    async def suspects(self, attempts: int) -> Sequence[tuple[str, str]]:
+        """Name the lanes in which a message waits that was attempted so often."""
+        return await self._writer.call(lambda tx: inbox.suspects(tx, attempts))
+
     async def turns(self, transport: str, chat: str, day: str) -> int:
         """Count the turns that a chat has had in a day."""
         return await self._writer.call(lambda tx: inbox.turns(tx, transport, chat, day))
@@ -169,9 +173,9 @@ class SqliteStore:
         """Read what is owed to a chat."""
         return await self._writer.call(lambda tx: outbox.owed(tx, transport, chat, after, limit))
 
-    async def attempt(self, row: OwedRow) -> OwedRow:
+    async def attempt(self, row: OwedRow, *, counted: bool = True) -> OwedRow:
         """Count another attempt; ``Gone`` where it is owed no more."""
-        return await self._writer.call(lambda tx: outbox.attempt(tx, row))
+        return await self._writer.call(lambda tx: outbox.attempt(tx, row, counted))
 
     def sent(self, row: OwedRow, network_id: str | None) -> None:
         """Take a row out of the outbox."""
