@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -78,7 +78,9 @@ class Assistant:
         self._work: TaskGroup | None = None
         self._background = False
         self._console: JoinedConsole | None = None
+        self._watchdog: Watchdog | None = None
         self._auth_scopes: dict[str, anyio.CancelScope] = {}
+        self._reloading = anyio.Lock()
 
     @property
     def stopping(self) -> bool:
@@ -103,9 +105,9 @@ class Assistant:
             ConfigError: A table is wrong, or one name is used for two kinds of plugins.
         """
         self.folder.make()
-        self._check_tables()
+        self._check_tables(self.settings)
         kinds: dict[str, Kind] = {}
-        for kind, name in self._wanted():
+        for kind, name in _wanted(self.settings):
             if (other := kinds.setdefault(name, kind)) != kind:
                 said = f'the toml uses "{name}" as {other} and as {kind}, which would share one table and folder'
                 raise ConfigError(
@@ -119,25 +121,17 @@ class Assistant:
     async def _plugin_says(self, key: str, text: str) -> None:
         await self.conversation.owner.plugin_says(key, text)
 
-    def _check_tables(self) -> None:
+    def _check_tables(self, settings: Settings) -> None:
         """Refuse a table of a plugin that there is none of: most often a misspelt name."""
-        known = {plugin.name for plugin in self.host.plugins} | {name for _, name in self._wanted()}
-        for name in self.settings.plugins:
-            if self.settings.use(name) not in known:
+        known = {plugin.name for plugin in self.host.plugins} | {name for _, name in _wanted(settings)}
+        for name in settings.plugins:
+            if settings.use(name) not in known:
                 close = difflib.get_close_matches(name, sorted(known), n=1)
                 remedy = f"did you mean [plugins.{close[0]}]?" if close else f"installed: {', '.join(sorted(known))}"
                 where = self.location.toml.name if self.location.toml else FILE_NAME
                 raise ConfigError(
                     f"{where}: [plugins.{name}] is the table of no plugin that is installed", remedy=remedy
                 )
-
-    def _wanted(self) -> Iterator[tuple[Kind, str]]:
-        for name in self.settings.transports:
-            yield "transport", name
-        for name in self.settings.backends():
-            yield "backend", name
-        for name in self.settings.auths():
-            yield "auth", name
 
     def stop(self) -> None:
         """Stop: intake ends, running turns finish within ``stop_timeout`` or go back into their lanes."""
@@ -185,19 +179,23 @@ class Assistant:
         Raises:
             NanoKimiError: It is wrong, or an account can't be made of it: everything stays as it was.
         """
-        read = load(self.location)
-        settings, later = merged(self.settings, read)
-        made = {name: self._make("auth", name, settings) for name in changed_auths(self.settings, settings)}
-        old = {name: self._auth_scopes.pop(name, None) for name in made}
-        for name, instance in made.items():
-            await self._start_auth(instance)
-            self.instances[f"auth {name}"] = instance
-        self.settings = settings
-        for scope in old.values():
-            if scope is not None:
-                scope.cancel()
-        await self.conversation.settings_changed()
-        return later
+        async with self._reloading:
+            read = load(self.location)
+            self._check_tables(read)
+            settings, later = merged(self.settings, read)
+            made = {name: self._make("auth", name, settings) for name in changed_auths(self.settings, settings)}
+            started = await self._start_auths(made.values())
+            old = [self._auth_scopes.get(name) for name in started]
+            self._auth_scopes.update(started)
+            self.instances.update({f"auth {name}": instance for name, instance in made.items()})
+            self.settings = settings
+            if self._watchdog is not None:
+                self._watchdog.hang_limit = settings.limits.hang_limit.total_seconds()
+            for scope in old:
+                if scope is not None:
+                    scope.cancel()
+            await self.conversation.settings_changed()
+            return later
 
     async def reload_and_tell(self) -> None:
         """Read the toml again, and say in the log what came of it."""
@@ -270,23 +268,26 @@ class Assistant:
 
     async def _start_agents(self, tasks: TaskGroup, *, background: bool) -> None:
         self._plugins, self._background = tasks, background
-        for instance in self._of("auth"):
-            await self._start_auth(instance)
+        self._auth_scopes = await self._start_auths(self._of("auth"))
         for instance in self._of("backend"):
             await tasks.start(instance.live, _background if background else None, name=f"backend {instance.name}")
 
-    async def _start_auth(self, instance: Instance) -> None:
-        """Start an account in a scope of its own, so that a reload can end it by itself."""
+    async def _start_auths(self, instances: Iterable[Instance]) -> dict[str, anyio.CancelScope]:
+        """Start accounts, each in a scope of its own, so that a reload can end it by itself: all of them or none."""
+        started: dict[str, anyio.CancelScope] = {}
         if self._plugins is None:
-            return
-        scope = self._auth_scopes[instance.name] = anyio.CancelScope()
+            return started
         work = _background if self._background else None
-
-        async def live(*, task_status: anyio.abc.TaskStatus[None]) -> None:
-            with scope:
-                await instance.live(work, task_status=task_status)
-
-        await self._plugins.start(live, name=f"auth {instance.name}")
+        try:
+            for instance in instances:
+                scope = anyio.CancelScope()
+                await self._plugins.start(_live_within, scope, instance, work, name=f"auth {instance.name}")
+                started[instance.name] = scope
+        except BaseException:
+            for scope in started.values():
+                scope.cancel()
+            raise
+        return started
 
     async def _room(self, backend: str) -> int:
         if self.settings.limits.max_warm != "auto":
@@ -329,7 +330,8 @@ class Assistant:
 
     async def _wind_up(self) -> None:
         wait = self.settings.limits.stop_timeout.total_seconds()
-        self._watchdog.stop_within(3 * wait + _LEAVING)
+        if self._watchdog is not None:
+            self._watchdog.stop_within(3 * wait + _LEAVING)
         if not await self.conversation.wind_up(wait):
             log.warning("stopped with turns unfinished after %g s; they go on at the next start", wait)
         with anyio.move_on_after(min(wait, _LAST_SENDS)):
@@ -355,6 +357,27 @@ class Assistant:
             await self.conversation.settled()
             self.stop()
         await anyio.sleep_forever()
+
+
+def _wanted(settings: Settings) -> Iterator[tuple[Kind, str]]:
+    """Name the instances that the toml asks for."""
+    for name in settings.transports:
+        yield "transport", name
+    for name in settings.backends():
+        yield "backend", name
+    for name in settings.auths():
+        yield "auth", name
+
+
+async def _live_within(
+    scope: anyio.CancelScope,
+    instance: Instance,
+    work: Callable[[Any], Awaitable[None] | None] | None,
+    *,
+    task_status: anyio.abc.TaskStatus[None],
+) -> None:
+    with scope:
+        await instance.live(work, task_status=task_status)
 
 
 def _background(value: Any) -> Awaitable[None] | None:
