@@ -317,8 +317,8 @@ class Lanes:
                 continue
             self._claimed(work)
             following = await self._conclude(work, await self._run(work))
-            if following is not None:
-                self._start(following)
+            if following is not None and self._tasks is not None:
+                self._tasks.start_soon(self._carry_on, following)
 
     async def _carry_on(self, work: Work | None) -> None:
         """Do a work, and then the next one that is ready, of this lane or of another."""
