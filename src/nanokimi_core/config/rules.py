@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -15,9 +16,10 @@ WILD = re.compile(r"[*?]")
 CONTEXT = 20
 
 _LARGEST = 1_000_000
+_REMEMBERED = 2000  # chats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ChatRules:
     """What holds for one chat.
 
@@ -74,9 +76,13 @@ class RuleBook:
         self._senders: dict[int, tuple[str, ...]] = {}
         problems = [problem for name, table in settings.chats.items() if (problem := self._read(name, table))]
         self.problems = tuple(problems)
+        self._worked_out = lru_cache(_REMEMBERED)(self._work_out)
 
     def rules(self, chats: tuple[str, ...]) -> ChatRules:
-        """Work out what holds for a chat from its id and its aliases, each ``transport:chat``."""
+        """Say what holds for a chat from its id and its aliases, each ``transport:chat``."""
+        return self._worked_out(chats)
+
+    def _work_out(self, chats: tuple[str, ...]) -> ChatRules:
         settings = self._settings
         console = settings.use("console") == "console" and any(chat.startswith("console:") for chat in chats)
         tables = [self._exact[chat] for chat in chats if chat in self._exact]

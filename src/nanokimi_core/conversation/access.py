@@ -26,6 +26,8 @@ _Form = Literal["NFC", "NFKC"]
 
 def chat_ids(transport: str, message: Inbound) -> tuple[str, ...]:
     """Name a message's chat as rules do, ``transport:chat``, its aliases after it."""
+    if not message.chat_aliases:
+        return (f"{transport}:{message.chat}",)
     return tuple(f"{transport}:{chat}" for chat in (message.chat, *sorted(message.chat_aliases)))
 
 

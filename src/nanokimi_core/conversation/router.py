@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -321,6 +322,7 @@ def _checked(message: Any) -> Inbound:
     if not all(isinstance(file, Attachment) for file in message.attachments):
         raise TypeError("an Inbound's attachments are Attachments")
     if message.at is None or message.at.tzinfo is None:
-        at = (message.at or datetime.now(UTC)).astimezone()
-        return replace(message, at=at)
+        timed = copy(message)  # replace() costs three times as much, and this is done for every message
+        object.__setattr__(timed, "at", (message.at or datetime.now(UTC)).astimezone())
+        return timed
     return message
