@@ -60,6 +60,15 @@ async def heed_signals(
                 assistant.stop()
 
 
+def leave_at_once() -> None:
+    """From now until ``heed_signals`` begins, SIGTERM ends the process with 0, since nothing has begun yet.
+
+    SIGHUP means nothing so early: the toml has just been read.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def _has_terminal() -> bool:
     """Whether standard error is a terminal that is still open."""
     try:

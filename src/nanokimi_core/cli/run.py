@@ -13,12 +13,14 @@ import typer
 
 from nanokimi_core import __version__
 from nanokimi_core.cli.guard import INTERRUPTED, debugging
+from nanokimi_core.cli.interrupt import end_silently
 from nanokimi_core.cli.opening import Setup, find_setup
 from nanokimi_core.cli.options import Config, command, new_app
 from nanokimi_core.cli.serving import offer_images, serve
 from nanokimi_core.errors import AgentError
 from nanokimi_core.logs import set_up
 from nanokimi_core.runtime import Assistant
+from nanokimi_core.signals import leave_at_once
 from nanokimi_core.supervision import loop_options
 
 log = logging.getLogger("nanokimi")
@@ -47,12 +49,14 @@ def run(ctx: typer.Context, logs: Logs = None, config: Config = None) -> None:
     """
     level = logging.DEBUG if debugging() else logging.INFO
     set_up(level)
+    leave_at_once()
     setup = find_setup(ctx, config)
     set_up(level, form=logs.value if logs else setup.settings.logs)
     assistant = setup.assistant()
     with assistant.folder.hold():
         log.info("%s", _what_runs(assistant))
         _see_to_images(setup)
+        end_silently()
         stopped: list[signal.Signals] = []
         anyio.run(serve, assistant, stopped.append, backend_options=loop_options())
     if not stopped:

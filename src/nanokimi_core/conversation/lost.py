@@ -45,6 +45,9 @@ class Lost:
         rows = await self._store.give_up(row, cause, await self._sentence(row, chat))
         self._delivery().take(rows)
         owner = self._owner()
+        if chat == owner.chat:  # telling of it there would be lost as well, and so on without end
+            owner.note(phrase(owner.language, "owner_undelivered", chat=chat, id=f"a{row.number}", cause=cause))
+            return
         said = phrase(owner.language, "owner_undelivered", chat=chat, id=f"a{row.number}", cause=cause)
         await owner.tell(f"undelivered {chat}", said)
 

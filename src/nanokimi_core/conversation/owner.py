@@ -44,6 +44,15 @@ class Owner:
         self._log = log
 
     @property
+    def chat(self) -> str | None:
+        """The owner's chat, ``transport:chat``, if there is an owner."""
+        return self._chat()
+
+    def note(self, text: Phrase) -> None:
+        """Say something in the log only."""
+        self._log.warning("%s", text)
+
+    @property
     def language(self) -> Language:
         """The language of the owner's chat."""
         chat = self._chat()

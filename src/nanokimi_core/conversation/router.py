@@ -103,6 +103,7 @@ class Router:
             welcome = await self._ownership.claimed_by(transport, message, rules.language)
             message = replace(message, text="/owner")  # the code is for nobody else to read
             if welcome is not None:
+                self._seen.clear()  # strangers who wrote before there was an owner are told of when they write again
                 await self._reply(transport, message, welcome)
                 return
         owner = self._ownership.is_owner(transport, message)

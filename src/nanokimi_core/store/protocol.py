@@ -215,6 +215,7 @@ class Store(Protocol):
         ``received = duplicate + refused_chat + refused_sender + refused_cap + refused_own + accepted`` and
         ``accepted = context + answered + command + cancelled + edit + pending + dead``; ``pending`` and ``dead`` are
         counted from the rows, the others are kept. Of the outbox: ``owed`` (rows), ``sent``, ``undelivered`` (dead).
+        ``chats`` are those that are known.
         """
         ...
 

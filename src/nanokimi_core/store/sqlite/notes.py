@@ -28,6 +28,7 @@ _KEPT = (
     "sent",
 )
 _COUNTED = {
+    "chats": "SELECT COUNT(*) FROM chat",
     "pending": "SELECT COUNT(*) FROM inbox WHERE state IN (0, 1) AND state < 3",
     "dead": "SELECT COUNT(*) FROM inbox WHERE state = 4",
     "owed": "SELECT COUNT(*) FROM outbox WHERE state = 0",
