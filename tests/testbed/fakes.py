@@ -198,6 +198,34 @@ async def slow(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent
     await session.cancelled.wait()
 
 
+async def joining(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+    """Answer with what was asked."""
+    yield Text("+".join(message.text for message in turn.messages))
+
+
+class Gated(ScriptedBackend):
+    """Answers with what was asked, each turn once it is let through."""
+
+    def __init__(self) -> None:
+        super().__init__(self._answer)
+        self.gates: list[anyio.Event] = []
+        self.free = False
+
+    async def _answer(self, session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        if not self.free:
+            gate = anyio.Event()
+            self.gates.append(gate)
+            await gate.wait()
+        async for event in joining(session, turn):
+            yield event
+
+    def let_all(self) -> None:
+        """Let through what waits and what comes."""
+        self.free = True
+        for gate in self.gates:
+            gate.set()
+
+
 async def mute(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
     yield Thought("nothing comes to my mind")
 
@@ -305,6 +333,23 @@ def bench(
     assistant = Assistant(settings, Location(None, folder / "data"), host)
     assistant.prepare()
     return Bench(assistant, net, brain, purse)
+
+
+def asked(given: Bench) -> list[str]:
+    """Give what each turn was asked."""
+    return ["+".join(message.text for message in turn.messages) for _, turn in given.brain.prompts]
+
+
+def context(given: Bench, turn: int = -1) -> list[tuple[str, str]]:
+    """Give the context of a turn, as (event, text)."""
+    return [(message.event, message.text) for message in given.brain.prompts[turn][1].context]
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    with anyio.fail_after(10):
+        while not done():
+            await anyio.sleep(0.001)
 
 
 async def until_prompted(given: Bench, count: int) -> None:
