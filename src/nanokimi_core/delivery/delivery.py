@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from logging import Logger
 from typing import TypeVar
 
@@ -150,17 +151,20 @@ class Delivery:
             self._lines[key].more = False
 
     def take(self, rows: Iterable[OwedRow]) -> None:
-        """Send rows that have just been put into the outbox."""
-        for row in rows:
-            line = self._line(row.owed.transport, row.owed.chat)
-            if line is None:
-                continue  # it stays in the outbox until there is such a transport
-            if line.more or line.loading or not line.route.loaded or len(line.rows) >= _IN_MEMORY:
-                line.more = True
-                line.again = line.again or row.number < line.last  # one that was committed later came first
-            else:
-                line.rows.append((row, True))
-                line.last = max(line.last, row.number)
+        """Send rows that have just been put into the outbox; those of one answer stay together."""
+        for (transport, chat), answer in groupby(rows, key=_chat):
+            line = self._line(transport, chat)
+            if line is not None:  # else they stay in the outbox until there is such a transport
+                self._append(line, list(answer))
+
+    def _append(self, line: _Line, answer: Sequence[OwedRow]) -> None:
+        full = len(line.rows) + len(answer) > _IN_MEMORY
+        if line.more or line.loading or full or not line.route.loaded:
+            line.more = True
+            line.again = line.again or answer[0].number < line.last  # one that was committed later came first
+        else:
+            line.rows.extend((row, True) for row in answer)
+            line.last = max(line.last, answer[-1].number)
 
     def look(self, transport: str, chat: str) -> None:
         """Look into the outbox again for a chat: something was put there by somebody else."""
@@ -309,3 +313,7 @@ class Delivery:
     def _move(self) -> None:
         self._moved.set()
         self._moved = anyio.Event()
+
+
+def _chat(row: OwedRow) -> tuple[str, str]:
+    return row.owed.transport, row.owed.chat
