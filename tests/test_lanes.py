@@ -2,126 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-import sqlite3
-import tempfile
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
-from datetime import UTC, date, datetime
+from collections import Counter
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
-from nanokimi_core import Inbound
-from nanokimi_core.config import Limits
-from nanokimi_core.conversation.lanes import Again, Done, GivenUp, Lanes, Verdict
-from nanokimi_core.store import Arrival, Claim, Ending, Health, Outcome, Role, Work
+from nanokimi_core.conversation.lanes import Again, GivenUp, Verdict
+from nanokimi_core.store import Claim, Outcome, Role, Work
 from nanokimi_core.store.sqlite import SqliteStore
-from testbed.fakes import sums_differ
+from testbed.floor import ANSWERED, Gate, floor, replace_limits
 
 pytestmark = pytest.mark.anyio
 
-LOG = logging.getLogger("nanokimi.test")
 HOUR = 3600.0
-ANSWERED = Done(Ending.ANSWERED)
-Script = Callable[[Work], Awaitable[Verdict]]
 
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-async def answer(work: Work) -> Verdict:
-    return ANSWERED
-
-
-class Floor:
-    """Lanes over a real store; what they do is scripted, and what they must never do is noted."""
-
-    def __init__(self, store: SqliteStore, script: Script, limits: dict[str, Any]) -> None:
-        self.store = store
-        self.script = script
-        self.limits = Limits.model_validate(limits)
-        self.begun: list[Work] = []
-        self.now: Counter[str] = Counter()
-        self.most = self.most_in_a_chat = 0
-        self.ended: dict[str, list[str]] = defaultdict(list)
-        self.lanes = Lanes(
-            store,
-            lambda: self.limits,
-            context=lambda: 20,
-            run=self._run,
-            take=lambda rows: None,
-            health=Health(LOG),
-            log=LOG,
-        )
-
-    async def _run(self, work: Work) -> Verdict:
-        self.begun.append(work)
-        self.now[work.chat] += 1
-        self.most = max(self.most, self.now.total())
-        self.most_in_a_chat = max(self.most_in_a_chat, self.now[work.chat])
-        try:
-            verdict = await self.script(work)
-        finally:
-            self.now[work.chat] -= 1
-        if not isinstance(verdict, Again):
-            self.ended[work.chat].extend(row.message.text for row in work.rows)
-        return verdict
-
-    async def say(self, text: str, chat: str = "a", *, role: Role = Role.TURN, **more: Any) -> Outcome:
-        message = Inbound(more.pop("number", f"{chat}-{text}"), chat, "ana", text, at=datetime.now(UTC), **more)
-        return await self.lanes.accept(Arrival("net", message, role))
-
-    async def until(self, done: Callable[[], bool]) -> None:
-        with anyio.fail_after(10):
-            while not done():
-                await anyio.sleep(0.001)
-
-    def texts(self) -> list[str]:
-        return ["+".join(row.message.text for row in work.rows) for work in self.begun]
-
-
-@asynccontextmanager
-async def floor(
-    folder: Path, script: Script = answer, store: type[SqliteStore] = SqliteStore, **limits: Any
-) -> AsyncIterator[Floor]:
-    """Open lanes, and abandon what runs at the end."""
-    async with store(folder / "nanokimi.db") as opened, anyio.create_task_group() as tasks:
-        made = Floor(opened, script, limits)
-        await made.lanes.open(tasks)
-        yield made
-        counters = await opened.counters()
-        tasks.cancel_scope.cancel()
-    assert not sums_differ(counters)
-
-
-class Gate:
-    """A script that lets works through one by one."""
-
-    def __init__(self) -> None:
-        self.open = anyio.Event()
-        self.held: dict[str, anyio.Event] = {}
-
-    async def __call__(self, work: Work) -> Verdict:
-        if not self.open.is_set():
-            event = self.held[work.chat] = anyio.Event()
-            await event.wait()
-        return ANSWERED
-
-    def let(self, chat: str) -> None:
-        self.held.pop(chat).set()
-
-    def let_all(self) -> None:
-        self.open.set()
-        for chat in list(self.held):
-            self.let(chat)
 
 
 # --------------------------------------------------------------------- side by side, and in turns
@@ -201,10 +102,6 @@ async def test_more_room_is_used_at_once(tmp_path: Path) -> None:
         await made.until(lambda: len(made.begun) == 2)
         gate.let_all()
         await made.lanes.settled()
-
-
-def replace_limits(limits: Limits, **changed: Any) -> Limits:
-    return Limits.model_validate(limits.model_dump() | changed)
 
 
 # --------------------------------------------------------------------- holds
@@ -403,62 +300,3 @@ async def test_a_turn_of_a_day_counts_once_however_often_it_is_put_back(tmp_path
         await made.until(lambda: len(made.ended["a"]) == 3)
         assert made.texts() == ["first", *["1+2"] * 4]
         assert await made.store.turns("net", "a", date.today().isoformat()) == 2
-
-
-# --------------------------------------------------------------------- any schedule
-Plan = list[tuple[int, list[str]]]  # for each message: its chat, and what happens to it before it is done
-PLANS = st.lists(
-    st.tuples(st.integers(0, 3), st.lists(st.sampled_from(["again", "back"]), max_size=2)), min_size=1, max_size=25
-)
-
-
-@given(
-    plan=PLANS,
-    turns=st.integers(1, 3),
-    batch=st.integers(1, 4),
-    together=st.integers(1, 5),
-    backend=st.sampled_from(["asyncio", "trio"]),
-)
-@settings(
-    max_examples=40,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a lane that stands still takes seconds: no shrinking
-    suppress_health_check=list(HealthCheck),
-)
-def test_whatever_comes_and_fails_each_chat_ends_everything_once_and_in_order(
-    plan: Plan, turns: int, batch: int, together: int, backend: str
-) -> None:
-    async def carry_out(folder: Path) -> None:
-        fates = {f"{number:02}": list(fates) for number, (_, fates) in enumerate(plan)}
-
-        async def script(work: Work) -> Verdict:
-            await anyio.lowlevel.checkpoint()
-            for row in work.rows:
-                if fates[row.message.text]:
-                    return Again(0, fates[row.message.text].pop() == "again", "once more")
-            return ANSWERED
-
-        async with floor(folder, script, max_turns=turns, max_batch=batch) as made:
-            for start in range(0, len(plan), together):
-                async with anyio.create_task_group() as tasks:
-                    for number, (chat, _) in list(enumerate(plan))[start : start + together]:
-                        tasks.start_soon(made.say, f"{number:02}", f"c{chat}")
-            await made.until(lambda: sum(map(len, made.ended.values())) >= len(plan))
-            await made.lanes.settled()
-            assert made.most <= turns
-            assert made.most_in_a_chat == 1
-            assert made.lanes.total == made.lanes.running == len(made.lanes.held) == 0
-            assert made.ended == kept(folder / "nanokimi.db")
-
-    with tempfile.TemporaryDirectory() as folder:
-        anyio.run(carry_out, Path(folder), backend=backend)
-
-
-def kept(store: Path) -> dict[str, list[str]]:
-    """Give for each chat what was kept, in that order."""
-    found: dict[str, list[str]] = defaultdict(list)
-    with closing(sqlite3.connect(store)) as connection:
-        for (message,) in connection.execute("SELECT message FROM inbox ORDER BY number"):
-            chat, _, text = message.partition("-")
-            found[chat].append(text)
-    return found
