@@ -56,6 +56,7 @@ def chat(
     if ended.signal is not None:
         raise typer.Exit(128 + ended.signal)
     if ended.failed and not interactive:
+        note("What got no answer is dropped, since nobody waits for it any more; ask it again.")
         raise typer.Exit(FAILED)
 
 
