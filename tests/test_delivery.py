@@ -350,6 +350,73 @@ async def test_rows_that_are_handed_over_after_later_ones_are_not_left_behind(tm
         assert (await desk.store.counters())["owed"] == 0
 
 
+@pytest.mark.parametrize("sent", [False, True])
+async def test_rows_that_are_read_from_the_outbox_before_they_are_handed_over_are_sent_once(
+    tmp_path: Path, sent: bool
+) -> None:
+    gate, wire, begun = anyio.Event(), Wire(), anyio.Event()
+
+    async def wait(message: Outbound) -> None:
+        begun.set()
+        await gate.wait()
+
+    wire.before = wait
+    async with delivering(tmp_path, wire) as desk:
+        rows = await desk.store.owe([Owed(f"k{number}", "net", "desk", f"x{number}") for number in range(3)])
+        desk.delivery.look("net", "desk")
+        with anyio.fail_after(15):
+            await begun.wait()
+        if sent:
+            gate.set()
+            await desk.delivery.settled()
+        desk.delivery.take(rows)
+        gate.set()
+        await desk.delivery.settled()
+        assert wire.texts() == ["x0", "x1", "x2"]
+        assert (await desk.store.counters())["owed"] == 0
+
+
+async def test_of_a_long_queue_little_is_in_memory(tmp_path: Path) -> None:
+    async with delivering(tmp_path, wire := Wire(), ready=False) as desk:
+        for number in range(4):
+            desk.delivery.take(await desk.store.owe([Owed(f"k{number}-{n}", "net", "desk", "x") for n in range(40)]))
+        desk.delivery.take(await desk.store.owe([Owed(f"long-{n}", "net", "other", "x") for n in range(500)]))
+        assert sum(len(line.rows) for line in desk.delivery._lines.values()) <= 2 * 50
+        desk.route.open()
+        await desk.until(lambda: len(wire.sent) == 660)
+        assert [message.key for message in wire.sent if message.chat == "other"] == [f"long-{n}" for n in range(500)]
+
+
+async def test_what_is_owed_while_an_older_queue_is_looked_up_comes_behind_it(tmp_path: Path) -> None:
+    class Slow(SqliteStore):
+        async def owing(self, transport: str) -> Sequence[str]:
+            looking.set()
+            await gate.wait()
+            return await super().owing(transport)
+
+    looking, gate, wire = anyio.Event(), anyio.Event(), Wire()
+    async with delivering(tmp_path, wire, ready=False) as desk:
+        await desk.owe("older")
+    async with Slow(tmp_path / "nanokimi.db") as store, anyio.create_task_group() as tasks:
+        delivery = Delivery(store, Limits, health=Health(LOG), lost=never, log=LOG)
+        await tasks.start(delivery.run)
+        route = Route("net", wire, "net", LOG)
+        route.open()
+        tasks.start_soon(delivery.add, route)
+        await looking.wait()
+        desk = Desk(store, delivery, route, [])
+        await desk.owe("newer")
+        await anyio.sleep(0.02)
+        gate.set()
+        await desk.until(lambda: len(wire.sent) == 2)
+        assert wire.texts() == ["older", "newer"]
+        tasks.cancel_scope.cancel()
+
+
+async def never(row: OwedRow, cause: str) -> None:
+    raise AssertionError(f"{row} was given up: {cause}")
+
+
 # --------------------------------------------------------------------- the network comes and goes
 async def test_nothing_is_sent_before_the_transport_is_ready_nor_while_it_is_down(tmp_path: Path) -> None:
     wire = Wire()
@@ -377,7 +444,7 @@ async def test_what_waits_for_its_turn_to_be_sent_is_not_sent_into_a_network_tha
     async with delivering(tmp_path, wire) as desk:
         await desk.owe("one", "a")
         await desk.owe("two", "b")
-        while not wire.attempts:
+        while not desk.route._one_at_a_time.statistics().tasks_waiting:
             await anyio.sleep(0.001)
         desk.route.close()
         gate.set()

@@ -96,6 +96,7 @@ class Delivery:
         self._tasks: TaskGroup | None = None
         self._moved = anyio.Event()
         self._one_suspect = anyio.Lock()
+        self._read = 0  # the highest number that was read from the outbox, for any chat
 
     def route(self, name: str) -> Route | None:
         """Give the route of a transport instance."""
@@ -159,9 +160,11 @@ class Delivery:
 
     def _append(self, line: _Line, answer: Sequence[OwedRow]) -> None:
         full = len(line.rows) + len(answer) > _IN_MEMORY
-        if line.more or line.loading or full or not line.route.loaded:
+        # What was put there later came first, or these have been read from the outbox, and may be sent by now.
+        passed = answer[0].number <= max(line.last, self._read)
+        if line.more or line.loading or full or passed or not line.route.loaded:
             line.more = True
-            line.again = line.again or answer[0].number < line.last  # one that was committed later came first
+            line.again = line.again or passed
         else:
             line.rows.extend((row, True) for row in answer)
             line.last = max(line.last, answer[-1].number)
@@ -228,6 +231,7 @@ class Delivery:
         line.rows.extend((row, False) for row in rows)
         line.more = line.more or len(rows) == _IN_MEMORY
         line.last = rows[-1].number if rows else line.last
+        self._read = max(self._read, line.last)
 
     async def _deliver_suspect(self, line: _Line, row: OwedRow) -> None:
         """Send a row whose sends were cut short before, perhaps because they ended the process.
