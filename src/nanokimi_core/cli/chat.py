@@ -56,7 +56,8 @@ def chat(
     if ended.signal is not None:
         raise typer.Exit(128 + ended.signal)
     if ended.failed and not interactive:
-        note("What got no answer is dropped, since nobody waits for it any more; ask it again.")
+        if ended.dropped:
+            note("What got no answer is dropped, since nobody waits for it any more; ask it again.")
         raise typer.Exit(FAILED)
 
 
@@ -69,7 +70,7 @@ def _alone(setup: Setup, once: str | None, interactive: bool) -> Ended:
             raise problem
         stopped, given_up = anyio.run(_talk, assistant, not interactive, backend_options=loop_options())
     console: Console | None = assistant.instances["transport console"].value
-    return Ended(stopped, bool(given_up or (console is not None and console.lost)))
+    return Ended(stopped, bool(given_up or (console is not None and console.lost)), dropped=True)
 
 
 def _with_once(setup: Setup, once: str | None) -> dict[str, object]:

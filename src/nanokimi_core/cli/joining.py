@@ -22,10 +22,12 @@ class Ended:
     Attributes:
         signal: The number of the signal that ended it, if one did.
         failed: Something that was asked got no answer, or the answer was that it failed.
+        dropped: What got no answer isn't kept.
     """
 
     signal: int | None = None
     failed: bool = False
+    dropped: bool = False
 
 
 async def join_running(folder: DataFolder, once: str | None, interactive: bool) -> Ended | None:
@@ -61,7 +63,7 @@ async def _talk(wire: Wire, once: str | None, interactive: bool) -> Ended:
         return Ended(stopped[0])
     if not ended.left:
         note("The assistant has stopped.")
-    return Ended(None, bool(ended.failed or not ended.left or consoles[0].lost))
+    return Ended(None, bool(ended.failed or not ended.left or consoles[0].lost), dropped=ended.left)
 
 
 async def _leave_on_signals(
