@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from nanokimi_core.errors import ConfigError, FolderInUse
@@ -19,6 +20,7 @@ from nanokimi_core.files import FULL, private_folder, safe_name, write_private
 _LONGEST_INSTRUCTIONS = 100_000
 _LONGEST_ID = 100
 _ID = re.compile(r"[0-9a-z-]{8,64}")
+_REMEMBERED = 2000  # chats
 _LOOKS = 10
 _LOOK_SECONDS = 0.02
 
@@ -38,6 +40,7 @@ class DataFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._made = lru_cache(_REMEMBERED)(self._make_chat)
 
     def make(self) -> None:
         """Make the folder, for its owner only.
@@ -72,10 +75,15 @@ class DataFolder:
 
     def chat(self, sandbox: str) -> Path:
         """Give the folder of a chat, or of the chats of a sandbox, making it if need be."""
+        folder, workspace = self._made(sandbox)
+        return folder if workspace.is_dir() else self._make_chat(sandbox)[0]
+
+    def _make_chat(self, sandbox: str) -> tuple[Path, Path]:
         private_folder(self.path / "chats")
         folder = private_folder(self.path / "chats" / safe_name(sandbox))
-        (folder / "workspace").mkdir(exist_ok=True)
-        return folder
+        workspace = folder / "workspace"
+        workspace.mkdir(exist_ok=True)
+        return folder, workspace
 
     def erase_chat(self, sandbox: str, part: str = "") -> None:
         """Erase the files of a chat and its agent; the owner's ``KIMI.md`` stays.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-import uuid
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,8 @@ class Lanes:
         self._queued: set[Lane] = set()
         self._held: dict[Lane, Hold] = {}
         self._suspected: dict[Lane, None] = {}
+        self._life = secrets.token_hex(12)  # of this process: turns of different ones have different ids
+        self._turns = itertools.count(1)
         self._closed = False
         self._changed = anyio.Event()
 
@@ -228,7 +231,7 @@ class Lanes:
 
     def _claim(self, lane: Lane) -> Claim:
         today = date.today().isoformat()  # the owner's day
-        return Claim(*lane, uuid.uuid4().hex, self._limits().max_batch, self._context(), today)
+        return Claim(*lane, f"{self._life}-{next(self._turns)}", self._limits().max_batch, self._context(), today)
 
     def _reserve(self, lane: Lane) -> Claim | None:
         """Take a place for a lane where it is idle; gives what to claim."""

@@ -37,11 +37,8 @@ class _Warm:
     leaving: bool = False
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     changed: anyio.Event = field(default_factory=anyio.Event)
+    use_awaited: bool = False
     left: anyio.Event = field(default_factory=anyio.Event)
-
-    def notify(self) -> None:
-        self.changed.set()
-        self.changed = anyio.Event()
 
 
 class SessionPool:
@@ -62,7 +59,7 @@ class SessionPool:
         self._log = log
         self._warm: dict[str, _Warm] = {}
         self._places: Counter[Place] = Counter()
-        self._changed = anyio.Condition()
+        self._changed = anyio.Event()
 
     def open(self, tasks: TaskGroup) -> None:
         """Make ready: sessions are held in these tasks."""
@@ -96,7 +93,7 @@ class SessionPool:
         try:
             yield session
         finally:
-            await self._unused(warm)
+            self._unused(warm)
 
     async def _current(self, chat: Chat, account: Account, name: str) -> tuple[_Warm, Session] | None:
         """Give the warm session, marked as busy, if there is one, and nothing has changed that it depends on."""
@@ -110,25 +107,24 @@ class SessionPool:
                 if not await warm.account.changed_since(warm.fingerprint):
                     return warm, warm.session
             except BaseException:
-                await self._unused(warm)
+                self._unused(warm)
                 raise
         await self.leave(chat.id)
         return None
 
-    async def _unused(self, warm: _Warm) -> None:
+    def _unused(self, warm: _Warm) -> None:
         warm.busy = False
         warm.last_used = anyio.current_time()
-        warm.notify()
-        with anyio.CancelScope(shield=True):
-            async with self._changed:
-                self._changed.notify_all()
+        if warm.use_awaited:
+            warm.changed.set()
+        self._changed.set()
 
     async def leave(self, chat: str) -> None:
         """Leave a chat's session, if there is one, and wait until it is gone; one that hangs is cancelled."""
         warm = self._warm.get(chat)
         if warm is not None:
             warm.leaving = True
-            warm.notify()
+            warm.changed.set()
             with anyio.move_on_after(_LEAVING):
                 await warm.left.wait()
             warm.scope.cancel()
@@ -153,7 +149,7 @@ class SessionPool:
                 return warm, session
         finally:
             if warm.session is None and not warm.left.is_set():
-                await self._gone(chat.id, warm)
+                self._gone(chat.id, warm)
         raise AgentError(Failure.SILENT, f"the agent was not up within {limit:g} s")
 
     async def _hold(
@@ -179,48 +175,52 @@ class SessionPool:
                 raise
             self._log.exception("backend %s failed to leave the session of %s", warm.place[0], chat.id)
         finally:
-            await self._gone(chat.id, warm)
+            self._gone(chat.id, warm)
 
     async def _until_unused(self, warm: _Warm) -> None:
+        """Wait until a session is to be left. Its uses are looked at when its time is up, not one by one."""
         while not warm.leaving:
-            changed = warm.changed
             rest = warm.last_used + self._settings().limits.idle_timeout.total_seconds() - anyio.current_time()
             if not warm.busy and rest <= 0:
                 warm.leaving = True
                 return
+            warm.use_awaited, warm.changed = warm.busy, anyio.Event()
             with anyio.move_on_after(None if warm.busy else rest):
-                await changed.wait()
+                await warm.changed.wait()
 
-    async def _gone(self, chat: str, warm: _Warm) -> None:
+    def _gone(self, chat: str, warm: _Warm) -> None:
         if self._warm.get(chat) is warm:
             del self._warm[chat]
         warm.left.set()
         self._places[warm.place] -= 1
         if self._places[warm.place] <= 0:
             del self._places[warm.place]
-        with anyio.CancelScope(shield=True):
-            async with self._changed:
-                self._changed.notify_all()
+        self._changed.set()
 
     async def _make_room(self, place: Place) -> None:
         """Reserve a place; at the cap the least recently used idle sandbox leaves first, never a busy one."""
         while True:
             cap = max(1, await self._room(place[0]))
-            async with self._changed:
-                mine = [other for other in self._places if other[0] == place[0]]
-                if place in self._places or len(mine) < cap:
-                    self._places[place] += 1
-                    return
-                victim = self._least_recently_used(mine)
-                if victim is None:
-                    await self._changed.wait()
-                    continue
-                victims = [chat for chat, warm in self._warm.items() if warm.place == victim]
-                for chat in victims:
-                    self._warm[chat].leaving = True
+            mine = [other for other in self._places if other[0] == place[0]]
+            if place in self._places or len(mine) < cap:
+                self._places[place] += 1
+                return
+            victim = self._least_recently_used(mine)
+            if victim is None:
+                await self._change()
+                continue
+            victims = [chat for chat, warm in self._warm.items() if warm.place == victim]
+            for chat in victims:
+                self._warm[chat].leaving = True
             async with anyio.create_task_group() as tasks:
                 for chat in victims:
                     tasks.start_soon(self.leave, chat)
+
+    async def _change(self) -> None:
+        """Wait until a session is unused or gone."""
+        if self._changed.is_set():
+            self._changed = anyio.Event()
+        await self._changed.wait()
 
     def _least_recently_used(self, places: list[Place]) -> Place | None:
         idle = []

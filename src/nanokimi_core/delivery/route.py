@@ -58,7 +58,7 @@ class Route:
         self._log = log
         self._open = anyio.Event()
         self._again = anyio.Event()
-        self._one_at_a_time = anyio.Lock()
+        self._one_at_a_time = anyio.Lock(fast_acquire=True)
         self._next = 0.0
         self._next_in: OrderedDict[str, float] = OrderedDict()
 
@@ -87,7 +87,8 @@ class Route:
 
     async def until_open(self) -> None:
         """Wait until the network is connected."""
-        await self._open.wait()
+        if not self._open.is_set():
+            await self._open.wait()
 
     async def open_anyway(self, while_it_runs: anyio.CancelScope) -> None:
         """Open after half a minute without a word; to be cancelled when the transport's run is over."""
