@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import stat
 import threading
 from pathlib import Path
@@ -72,7 +73,7 @@ def incoming(folder: Path, name: str) -> Inbound:
 def test_attachments_move_into_the_workspace_under_safe_names(tmp_path: Path, name: str) -> None:
     workspace = tmp_path / "workspace"
     workspace.mkdir()
-    (file,) = take_in(incoming(tmp_path, name), workspace).attachments
+    (file,) = take_in(incoming(tmp_path, name), workspace).message.attachments
     assert file.path.parent == workspace / "attachments"
     assert file.path.read_text() == "content"
     assert file.name == name
@@ -84,9 +85,10 @@ def test_a_link_that_the_agent_put_in_the_way_is_not_followed(tmp_path: Path) ->
     workspace.mkdir()
     outside.mkdir()
     (workspace / "attachments").symlink_to(outside)
-    with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
-        take_in(incoming(tmp_path, "x"), workspace)
+    taken = take_in(incoming(tmp_path, "x"), workspace)
     assert not list(outside.iterdir())
+    assert not taken.message.attachments
+    assert taken.lost
 
 
 def test_the_installation_keeps_its_id(tmp_path: Path) -> None:
@@ -116,6 +118,15 @@ def test_somebody_who_only_looks_at_the_lock_does_not_stop_a_start(tmp_path: Pat
         with folder.hold():
             assert folder.holder() == os.getpid()
         timer.join()
+
+
+def test_the_folder_of_a_chat_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "data")
+    made = folder.chat("net:desk")
+    shutil.rmtree(tmp_path / "data" / "chats")
+    assert folder.chat("net:desk") == made
+    assert (made / "workspace").is_dir()
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
 
 
 def test_a_kimi_md_that_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:

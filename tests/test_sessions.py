@@ -79,6 +79,16 @@ async def test_a_busy_session_never_leaves_for_being_idle() -> None:
         assert given.brain.up == 1
 
 
+async def test_a_session_whose_idle_time_ends_during_a_later_use_leaves_after_that_use() -> None:
+    async with held(4, idle_timeout=0.05) as given:
+        await given.turn("a")
+        async with given.use("a"):
+            await anyio.sleep(0.2)
+            assert given.brain.events == ["enter a"]
+        while given.brain.up:
+            await anyio.sleep(0.01)
+
+
 async def test_at_the_cap_the_least_recently_used_leaves_first() -> None:
     async with held(2) as given:
         for name in ("a", "b", "a", "c"):
