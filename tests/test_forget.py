@@ -92,15 +92,18 @@ async def test_what_waits_in_a_forgotten_chat_is_never_asked_and_what_is_owed_ne
         await until(lambda: len(net.attempts) == 1)
         await given.net.say("two", chat="a")
         await until_prompted(given, 2)
+        brain.gates[1].set()
         await given.net.say("three", chat="a")
+        await until_prompted(given, 3)
+        await given.net.say("four", chat="a")
         await given.assistant.operations.forget(await record(given, "a"))
         brain.let_all()
         assert net.inbox is not None
         net.inbox.ready()
-        await given.net.say("four", chat="a", number="9")
+        await given.net.say("afterwards", chat="a", number="9")
         await given.net.until_sent(1)
         await given.settled()
-        assert given.net.texts("a") == ["four"]
+        assert given.net.texts("a") == ["afterwards"]
         counters = await given.assistant.store.counters()
         assert (counters["cancelled"], counters["pending"], counters["owed"]) == (2, 0, 0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,9 @@ async def test_an_account_with_a_changed_table_pays_for_the_next_turn_and_the_ol
         assert await site.net.until_sent(2) == ["sk-first-aa", "sk-second-bb"]
         await until(lambda: len(site.lives) == 3)
         assert sorted(site.lives) == ["begin sk-first-aa", "begin sk-second-bb", "end sk-first-aa"]
+        await site.reload(ONE.replace("first-aa", "third-cc"))
+        await until(lambda: "end sk-second-bb" in site.lives)
+        assert "end sk-third-cc" not in site.lives
 
 
 async def test_another_account_pays_without_a_restart(tmp_path: Path) -> None:
@@ -224,12 +228,12 @@ async def test_a_held_chat_is_tried_again_at_once(tmp_path: Path) -> None:
 
     async def answer(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
         if away:
-            raise AgentError(Failure.QUOTA, "used up")
+            raise AgentError(Failure.QUOTA, "used up", retry_after=timedelta(hours=1))
         yield Text("fine")
 
     async with Site(tmp_path, ONE, answer).running() as site:
         await site.net.say("hello")
-        assert await site.net.until_sent(1) == [catalogue.held(Failure.QUOTA, "en")]
+        assert await site.net.until_sent(1) == [catalogue.held(Failure.QUOTA, "en", retry_after=timedelta(hours=1))]
         away.clear()
         await until(lambda: bool(site.assistant.conversation.lanes.held))
         await site.reload(ONE)
@@ -265,6 +269,18 @@ async def test_what_cannot_be_used_at_once_is_said_and_the_rest_is_used(tmp_path
         await site.net.say("/stop")
         await site.net.say("hello")
         assert await site.net.until_sent(2) == [phrase("es", "nothing_to_stop"), "sk-first-aa"]
+
+
+async def test_a_new_chat_whose_backend_needs_a_restart_stays_closed_until_then(tmp_path: Path) -> None:
+    toml = ONE.replace("net:*", "net:desk")
+    async with Site(tmp_path, toml).running() as site:
+        later = await site.reload(toml + '[chats."net:garden"]\nbackend = "echo"\n')
+        assert later == ['[chats."net:garden"] backend = "echo" needs a restart']
+        await site.net.say("hello", chat="garden")
+        await site.net.say("hello", chat="desk")
+        await site.net.until_sent(1)
+        await site.bench.settled()
+        assert [message.chat for message in site.net.sent] == ["desk"]
 
 
 # --------------------------------------------------------------------- what is wrong

@@ -272,6 +272,9 @@ async def test_commands_work_in_a_group_without_a_mention(tmp_path: Path) -> Non
             await given.settled()
         assert given.net.texts("desk")[:3] == [phrase("en", word) for word in ("help", "fresh", "nothing_to_stop")]
         assert "Kai" in given.net.texts("desk")[3]
+        await given.net.say("/dance", kind="group")
+        await given.net.say("/allow 1", kind="group")
+        await given.settled()
         assert not asked(given)
 
 
