@@ -248,7 +248,7 @@ class Lanes:
             self._notify()
 
     def _idle(self, lane: Lane) -> bool:
-        return not any(lane in busy for busy in (self._running, self._queued, self._held, self._suspected))
+        return not (lane in self._running or lane in self._queued or lane in self._held or lane in self._suspected)
 
     def _room(self) -> bool:
         return self._tasks is not None and len(self._running) < self._limits().max_turns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
@@ -82,7 +82,8 @@ class Router:
         self._orders = orders
         self._folder = folder
         self._log = log
-        self._coming: Counter[Lane] = Counter()
+        self._coming: dict[Lane, int] = {}
+        self._coming_in_all = 0
         self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._introduced: deque[float] = deque()
 
@@ -149,22 +150,26 @@ class Router:
                 said = phrase(rules.language, "too_many_today")
                 await self._refuse_at_cap(transport, message, said, f"full {today}", _DAY)
                 return
-        self._coming[lane] += 1
+        self._come(lane, 1)
         try:
             await self._keep(transport, message, role, rules)
         finally:
-            self._coming[lane] -= 1
-            if not self._coming[lane]:
-                del self._coming[lane]
+            self._come(lane, -1)
         if rules.arriving == "cancel" and self._lanes.is_running(lane) and self._lanes.waiting(lane):
             await self._turns.stop(f"{transport}:{message.chat}", by_person=False)
 
+    def _come(self, lane: Lane, count: int) -> None:
+        self._coming_in_all += count
+        coming = self._coming.pop(lane, 0) + count
+        if coming:
+            self._coming[lane] = coming
+
     def _is_full(self, lane: Lane) -> bool:
         """Whether a lane, or all lanes, hold as many messages as may wait; those on their way to the disk count."""
-        limits, coming = self._settings().limits, self._coming
-        if self._lanes.waiting(lane) + coming[lane] >= limits.max_waiting:
+        limits = self._settings().limits
+        if self._lanes.waiting(lane) + self._coming.get(lane, 0) >= limits.max_waiting:
             return True
-        return self._lanes.total + coming.total() >= limits.max_waiting_all
+        return self._lanes.total + self._coming_in_all >= limits.max_waiting_all
 
     async def _keep(self, transport: str, message: Inbound, role: Role, rules: ChatRules) -> None:
         if role is Role.CONTEXT and not _is_of_use(message, rules):

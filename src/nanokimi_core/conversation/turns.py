@@ -163,18 +163,28 @@ class Turns:
         return ""
 
     async def _listen(self, session: Session, turn: Turn, attempt: _Attempt, grown: Callable[[str], None]) -> None:
-        limits, plugin = self._limits(), attempt.plugin
-        deadline = anyio.current_time() + limits.turn_time.total_seconds()
+        plugin, limits = attempt.plugin, self._limits()
+        silence, time = limits.turn_silence.total_seconds(), limits.turn_time.total_seconds()
+        end = anyio.current_time() + time
         events = guarded_call(lambda: _closable(session, turn), plugin=plugin, doing=_DOING)
+        event: Any = None
         try:
-            while (event := await self._next(events, plugin, limits, deadline)) is not _END:
-                if not isinstance(event, (Text, Thought, ToolCall, Usage)):
-                    raise fault(plugin, _DOING, f"its prompt gave {type(event).__name__}, which is no event")
-                if isinstance(event, Text):
-                    self._note(attempt, event.delta)
-                    grown(attempt.text)
+            with anyio.CancelScope() as patience:  # one for all events, since a scope for each costs more than it does
+                while not patience.cancel_called:
+                    patience.deadline = min(anyio.current_time() + silence, end)
+                    if (event := await _next(events, plugin)) is _END:
+                        return
+                    if not isinstance(event, (Text, Thought, ToolCall, Usage)):
+                        raise fault(plugin, _DOING, f"its prompt gave {type(event).__name__}, which is no event")
+                    if isinstance(event, Text):
+                        self._note(attempt, event.delta)
+                        grown(attempt.text)
         finally:
-            await guarded(events.aclose, plugin=plugin, doing=_DOING, within=_STOPPING)
+            if event is not _END:
+                await guarded(events.aclose, plugin=plugin, doing=_DOING, within=_STOPPING)
+        if patience.deadline >= end:
+            raise AgentError(Failure.TOO_LONG, f"the turn took longer than {time:g} s", remedy=_RAISE_TIME)
+        raise AgentError(Failure.SILENT, f"the agent said nothing for {silence:g} s", remedy=_RAISE_SILENCE)
 
     def _note(self, attempt: _Attempt, delta: Any) -> None:
         if not isinstance(delta, str):
@@ -183,22 +193,17 @@ class Turns:
             raise AgentError(Failure.TOO_LONG, f"the answer is longer than {_LONGEST_ANSWER} characters")
         attempt.text += delta
 
-    async def _next(self, events: Any, plugin: Plugin | str, limits: Limits, deadline: float) -> Any:
-        """Give the next event, or ``_END``; a plugin can give anything."""
-        silence, time = limits.turn_silence.total_seconds(), limits.turn_time.total_seconds()
-        wait = min(silence, deadline - anyio.current_time())
-        with anyio.move_on_after(wait):
-            try:
-                return await guarded(events.__anext__, plugin=plugin, doing=_DOING)
-            except StopAsyncIteration:
-                return _END
-        if wait < silence:
-            raise AgentError(Failure.TOO_LONG, f"the turn took longer than {time:g} s", remedy=_RAISE_TIME)
-        raise AgentError(Failure.SILENT, f"the agent said nothing for {silence:g} s", remedy=_RAISE_SILENCE)
-
 
 _RAISE_TIME = "if that is not enough, raise turn_time in [limits]"
 _RAISE_SILENCE = "look at: nanokimi debug logs; if that is not enough, raise turn_silence in [limits]"
+
+
+async def _next(events: Any, plugin: Plugin | str) -> Any:
+    """Give the next event, or ``_END``; a plugin can give anything."""
+    try:
+        return await guarded(events.__anext__, plugin=plugin, doing=_DOING)
+    except StopAsyncIteration:
+        return _END
 
 
 def _closable(session: Session, turn: Turn) -> Any:
