@@ -5,12 +5,11 @@ from __future__ import annotations
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from copy import copy
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
 from logging import Logger
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import anyio
 import anyio.to_thread
@@ -37,6 +36,7 @@ _DAY = 86_400.0
 _HOUR = 3600.0
 _MOST_SEEN = 20_000
 _MOST_STRANGERS = 20
+_EVENTS, _KINDS = (frozenset(get_args(get_type_hints(Inbound)[name])) for name in ("event", "kind"))
 
 
 class Router:
@@ -325,10 +325,14 @@ def _checked(message: Any) -> Inbound:
     for name in ("id", "chat", "sender", "text"):
         if not isinstance(value := getattr(message, name), str) or (not value and name in ("id", "chat")):
             raise TypeError(f"an Inbound's {name} is text, not {value!r:.40}")
+    if message.event not in _EVENTS or message.kind not in _KINDS:
+        raise TypeError(f"an Inbound has no event {message.event!r:.40} in a chat of kind {message.kind!r:.40}")
+    if not (message.at is None or isinstance(message.at, datetime)):
+        raise TypeError(f"an Inbound's at is a datetime or None, not {message.at!r:.40}")
     if not all(isinstance(file, Attachment) for file in message.attachments):
         raise TypeError("an Inbound's attachments are Attachments")
     if message.at is None or message.at.tzinfo is None:
-        timed = copy(message)  # replace() costs three times as much, and this is done for every message
-        object.__setattr__(timed, "at", (message.at or datetime.now(UTC)).astimezone())
+        timed = object.__new__(type(message))  # as replace() does, at a tenth of its cost, for every message
+        timed.__dict__.update(vars(message), at=(message.at or datetime.now(UTC)).astimezone())
         return timed
     return message

@@ -16,7 +16,7 @@ from nanokimi_core.store.values import StoreError
 _MAGIC = b"SQLite format 3\x00"
 _BUSY_SECONDS = 2.0
 _STATEMENTS = 256
-_CACHE_KIB = 2048
+_CACHE_KIB = 512
 _WAL_PAGES = 2000
 _WAL_BYTES = 16 * 2**20
 _PRIMARY = 0xFF

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from logging import Logger
 from pathlib import Path
@@ -31,14 +32,23 @@ _PAUSE = 1.0  # seconds between tries to write posted things when that failed
 class _Call(Generic[T]):
     """An operation that somebody waits for."""
 
-    __slots__ = ("answered", "error", "operation", "result", "undo")
+    __slots__ = ("error", "operation", "result", "undo")
 
     def __init__(self, operation: Operation[T]) -> None:
         self.operation = operation
-        self.answered = anyio.Event()
         self.result: T | None = None
         self.error: Exception | None = None
         self.undo: Callable[[T], Operation[Any] | None] | None = None  # set once nobody waits any more
+
+
+class _Batch:
+    """Calls that go into one transaction; all who wait for them wait for one event."""
+
+    __slots__ = ("answered", "calls")
+
+    def __init__(self) -> None:
+        self.calls: list[_Call[Any]] = []
+        self.answered = anyio.Event()
 
 
 class _NotBegun(Exception):
@@ -76,7 +86,7 @@ class Writer:
         self._clock = clock
         self._log = log
         self._tx: Transaction | None = None
-        self._calls: list[_Call[Any]] = []
+        self._batches: deque[_Batch] = deque()
         self._wake = anyio.Event()
         self._stopping = False
         self._stopped = anyio.Event()
@@ -98,14 +108,15 @@ class Writer:
         with anyio.CancelScope(shield=True):
             try:
                 task_status.started()
-                while self._calls or not self._stopping:
+                while self._batches or not self._stopping:
                     await self._gather()
-                    if self._calls or self.posted:
+                    if self._batches or self.posted:
                         await self._write()
                 await self._write_last()
             finally:
                 self._stopping = True
-                self._answer(self._calls, StoreError(f"the store {self._path} is closed"))
+                for batch in self._batches:
+                    self._answer(batch, StoreError(f"the store {self._path} is closed"))
                 await anyio.to_thread.run_sync(self._close, limiter=self._limiter)
                 self._stopped.set()
 
@@ -130,13 +141,12 @@ class Writer:
         if self._stopping:
             raise StoreError(f"the store {self._path} is closed")
         call = _Call(operation)
-        self._calls.append(call)
-        self._wake.set()
+        batch = self._add(call)
         try:
-            await call.answered.wait()
+            await batch.answered.wait()
         except BaseException:
             call.undo = undo
-            if call.answered.is_set():
+            if batch.answered.is_set():
                 self._take_back(call)
             raise
         if call.error is not None:
@@ -147,11 +157,19 @@ class Writer:
         """Say that something was posted."""
         self._wake.set()
 
+    def _add(self, call: _Call[Any]) -> _Batch:
+        if not self._batches or len(self._batches[-1].calls) >= _BATCH:
+            self._batches.append(_Batch())
+        batch = self._batches[-1]
+        batch.calls.append(call)
+        self._wake.set()
+        return batch
+
     # ------------------------------------------------------------------ the loop
     async def _gather(self) -> None:
         """Wait for a call; with what was posted only for a moment, in which it may go along with one."""
         deadline = math.inf
-        while not self._calls and not self._stopping:
+        while not self._batches and not self._stopping:
             if self.posted and deadline == math.inf:
                 deadline = anyio.current_time() + (_PAUSE if self._failing else _LINGER)
             if anyio.current_time() >= deadline:
@@ -167,30 +185,28 @@ class Writer:
             self._log.error("%s could not be written to the store before it was closed", self.posted)
 
     async def _write(self) -> None:
-        calls, self._calls = self._calls[:_BATCH], self._calls[_BATCH:]
+        batch = self._batches.popleft() if self._batches else _Batch()
         posted, self.posted = self.posted, Posted()
-        error = await anyio.to_thread.run_sync(self._run, calls, posted, limiter=self._limiter)
+        error = await anyio.to_thread.run_sync(self._run, batch.calls, posted, limiter=self._limiter)
         if error is not None:
             if not self._failing:
                 self._log.error("what was sent can't be noted at the moment, it is tried again: %s", error)
             posted.add(self.posted)
             self.posted = posted
         self._failing = error is not None
-        self._answer(calls)
+        self._answer(batch)
 
-    def _answer(self, calls: Sequence[_Call[Any]], error: Exception | None = None) -> None:
-        for call in calls:
-            if error is not None:
-                call.error = error
-            call.answered.set()
+    def _answer(self, batch: _Batch, error: Exception | None = None) -> None:
+        batch.answered.set()
+        for call in batch.calls:
+            call.error = call.error or error
             if call.undo is not None:
                 self._take_back(call)
 
     def _take_back(self, call: _Call[Any]) -> None:
         """Undo what nobody heard of: its caller was cancelled."""
         if call.undo is not None and call.error is None and (undo := call.undo(call.result)) is not None:
-            self._calls.append(_Call(undo))
-            self._wake.set()
+            self._add(_Call(undo))
 
     # ------------------------------------------------------------------ in the thread
     def _run(self, calls: Sequence[_Call[Any]], posted: Posted) -> Exception | None:
