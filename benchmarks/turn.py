@@ -141,7 +141,7 @@ async def measure(folder: Path, image: str, base_url: str, runs: int) -> None:
         cold = []
         for number in range(runs + 1):
             pair = (await anyio.to_thread.run_sync(bare_start, pattern, folder / f"bare{number}"), 0.0)
-            seat = made.seat(f"net:cold{number}", made.settings.rules(["net:cold"]))
+            seat = made.conversation.seats.seat(f"net:cold{number}", made.settings.rules(["net:cold"]))
             start = time.perf_counter()
             async with backend.session(seat.chat):
                 pair = (pair[0], time.perf_counter() - start)

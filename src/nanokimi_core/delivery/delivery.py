@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -258,12 +257,13 @@ class Delivery:
             row: What; the first attempt is counted.
             failed: How the first attempt went, where it was made already.
         """
-        wait = _FIRST_WAIT
+        wait, began = _FIRST_WAIT, anyio.current_time()
         failed = failed or await self._send(line, row)
         while failed is not None:
+            lasted = anyio.current_time() - began  # in this process: time in which nobody tried doesn't count
             said = (line.route.name, row.owed.chat, row.attempts, failed.cause)
             self._log.warning("%s could not send to %s (attempt %d): %s", *said)
-            if failed.final:
+            if failed.final or (failed.certain and lasted > self._limits().send_time.total_seconds()):
                 await self._written(line, self._lost, row, failed.cause)
                 return
             await self._rest(line, max(wait, failed.wait))
@@ -280,9 +280,8 @@ class Delivery:
         try:
             network_id = await line.route.send(message, within=limits.send_timeout.total_seconds())
         except NotSent as error:
-            final = time.time() - row.since > limits.send_time.total_seconds()
             wait = error.retry_after.total_seconds() if error.retry_after else 0.0
-            return _Failed(f"not sent: {error}", final, certain=True, wait=wait)
+            return _Failed(f"not sent: {error}", final=False, certain=True, wait=wait)
         except Undeliverable as error:
             return _Failed(f"refused for good: {error}", final=True)
         except Exception as error:  # noqa: BLE001  # a plugin boundary
