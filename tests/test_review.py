@@ -1,0 +1,51 @@
+"""What a review with real processes has found: it stays mended."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanokimi_core import Attachment
+from testbed.fakes import ScriptedBackend, bench, check_sums, joining
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def _sums(tmp_path: Path) -> Any:
+    yield
+    check_sums(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"event": "poll"}, {"event": None}, {"kind": "channel"}, {"kind": None}, {"at": "x"}]
+)
+async def test_a_message_of_a_kind_that_is_none_is_refused_before_anything_is_kept(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    async with bench(tmp_path, brain=ScriptedBackend(joining)).running() as given:
+        with pytest.raises(TypeError, match="an Inbound"):
+            await given.net.say("wrong", **wrong)
+        await given.net.say("right")
+        await given.net.until_sent(1)
+        (turn,) = [turn for _, turn in given.brain.prompts]
+        assert [message.text for message in turn.messages] == ["right"]
+        assert not turn.context
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+async def test_an_attachment_that_is_no_file_does_not_hold_up_its_message(tmp_path: Path, make: Any) -> None:
+    async with bench(tmp_path, brain=ScriptedBackend(joining)).running() as given:
+        path = given.assistant.folder.plugin("net") / "odd"
+        make(path)
+        await given.net.say("see", attachments=(Attachment("odd", "text/plain", path, 5),))
+        (said,) = await given.net.until_sent(1)
+        assert '"odd"' in said
