@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.metadata
 import inspect
 from collections.abc import Callable, Iterable, Sequence
@@ -128,7 +127,9 @@ class PluginHost:
         if matching:
             return matching[0]
         known = sorted({plugin.name for plugin in self.plugins})
-        close = difflib.get_close_matches(name, known, n=1)
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, known, n=1)
         hint = f'did you mean "{close[0]}"?' if close else f"installed: {', '.join(known)}"
         raise PluginError(f'plugin "{name}" is not installed', remedy=hint)
 

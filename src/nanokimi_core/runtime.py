@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -126,7 +125,9 @@ class Assistant:
         known = {plugin.name for plugin in self.host.plugins} | {name for _, name in _wanted(settings)}
         for name in settings.plugins:
             if settings.use(name) not in known:
-                close = difflib.get_close_matches(name, sorted(known), n=1)
+                from difflib import get_close_matches
+
+                close = get_close_matches(name, sorted(known), n=1)
                 remedy = f"did you mean [plugins.{close[0]}]?" if close else f"installed: {', '.join(sorted(known))}"
                 where = self.location.toml.name if self.location.toml else FILE_NAME
                 raise ConfigError(

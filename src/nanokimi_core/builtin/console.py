@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 import threading
 import uuid
@@ -165,8 +164,10 @@ def written(text: str, number: str) -> Inbound:
 
 
 def _user() -> str:
+    from getpass import getuser  # only for a process whose own terminal is the console
+
     try:
-        return getpass.getuser()
+        return getuser()
     except (KeyError, OSError):
         return "owner"
 

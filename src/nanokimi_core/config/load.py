@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -100,7 +99,9 @@ def _sentence(kind: str, message: str, path: list[str], model: type[BaseModel], 
     if kind == "extra_forbidden":
         *parents, key = path
         known = _keys(model, parents)
-        close = difflib.get_close_matches(key, known, n=1)
+        from difflib import get_close_matches
+
+        close = get_close_matches(key, known, n=1)
         hint = f'did you mean "{close[0]}"?' if close else "known keys: " + (", ".join(sorted(known)) or "none")
         return f'{where}: {_table_name(table, parents)}unknown key "{key}"; {hint}'
     if kind in ("model_type", "dict_type"):

@@ -6,10 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import platformdirs
+from typing import TYPE_CHECKING
 
 from nanokimi_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from platformdirs import PlatformDirs
 
 FILE_NAME = "nanokimi.toml"
 
@@ -43,7 +45,7 @@ def locate(config: Path | None = None, environ: Mapping[str, str] | None = None)
         return Location(toml, absolute(Path(home), "NANOKIMI_HOME"))
     if toml is not None:
         return Location(toml, toml.parent / "data")
-    return Location(None, platformdirs.user_data_path("nanokimi", appauthor=False))
+    return Location(None, _users_folders().user_data_path)
 
 
 def absolute(path: Path, source: str) -> Path:
@@ -75,9 +77,17 @@ def _find_toml(config: Path | None, env: Mapping[str, str]) -> Path | None:
                 f"{source} names {path}, but there is no such file", remedy=f"create it with: nanokimi init {path}"
             )
         return _regular(found)
-    users = platformdirs.user_config_path("nanokimi", appauthor=False) / FILE_NAME
-    usual = [absolute(Path(FILE_NAME), "the working folder"), users]
-    return next((_regular(path) for path in usual if os.path.lexists(path)), None)
+    here = absolute(Path(FILE_NAME), "the working folder")
+    if os.path.lexists(here):
+        return _regular(here)
+    users = _users_folders().user_config_path / FILE_NAME
+    return _regular(users) if os.path.lexists(users) else None
+
+
+def _users_folders() -> PlatformDirs:
+    from platformdirs import PlatformDirs  # only for who has no toml in the working folder: it takes memory
+
+    return PlatformDirs("nanokimi", appauthor=False)
 
 
 def _regular(path: Path) -> Path:
