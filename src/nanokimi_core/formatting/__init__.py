@@ -16,8 +16,9 @@ __all__ = ["Markup", "parts", "render"]
 
 _SUSPECT = re.compile(r"[*_~`\[<&\\#>|\0\r\n\t=+-]|^\s|^\d")
 _NEEDS_PARSER = re.compile(
-    r"[*_~`\[<&\\>|\0\r\t]"  # inside a line
+    r"[*_~`\[<&\\>\0\r\t]"  # inside a line
     r"|^[ ]{0,3}(?:[#=+-]|\d{1,9}[.)])"  # headings, rules, lists
+    r"|^[ ]{0,3}[|:]"  # the line beneath a table's head, where it doesn't begin with a dash
     r"|^[^\S\n]|[^\S\n]$"  # indented code, hard breaks
     r"|\n\s*\n[^\S\n]*\n",  # more than one blank line
     re.MULTILINE,
