@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nanokimi_core import Attachment
+from nanokimi_core.config import Settings
 from testbed.fakes import ScriptedBackend, bench, check_sums, joining
 
 pytestmark = pytest.mark.anyio
@@ -49,3 +50,12 @@ async def test_an_attachment_that_is_no_file_does_not_hold_up_its_message(tmp_pa
         await given.net.say("see", attachments=(Attachment("odd", "text/plain", path, 5),))
         (said,) = await given.net.until_sent(1)
         assert '"odd"' in said
+
+
+def test_a_pipe_in_place_of_a_list_of_senders_lets_nobody_speak_and_holds_up_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "senders"
+    os.mkfifo(file)
+    settings = Settings.model_validate({"chats": {"net:*": {"senders": {"file": file}}}})
+    assert not settings.rules(("net:desk",)).may_speak(["ana"])
+    (problem,) = settings.problems
+    assert "it is not a file" in problem

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -109,11 +112,7 @@ class RuleBook:
         self._senders[id(table)] = ()
         if not isinstance(senders, tuple):
             try:
-                with senders.file.open("rb") as file:
-                    data = file.read(_LARGEST + 1)
-                if len(data) > _LARGEST:
-                    raise ValueError(f"it is larger than {_LARGEST} bytes")
-                text = data.decode("utf-8-sig")
+                text = _text(senders.file)
             except (OSError, ValueError) as error:
                 said = getattr(error, "strerror", None) or error
                 return f'[chats."{name}"] senders: {senders.file} can\'t be read ({said}), so nobody may speak there'
@@ -121,6 +120,16 @@ class RuleBook:
         named = (sender.removeprefix(f"{transport}:") for sender in senders)
         self._senders[id(table)] = tuple(sender for sender in named if sender)
         return ""
+
+
+def _text(path: Path) -> str:
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # a pipe's other end may never be opened
+            raise ValueError("it is not a file")
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ValueError(f"it is larger than {_LARGEST} bytes")
+    return data.decode("utf-8-sig")
 
 
 def _matches(name: str, chat: str) -> bool:
