@@ -13,7 +13,7 @@ from nanokimi_core.messages import Attachment, Inbound
 
 _plain = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _escaped = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
-_DEFAULTS = tuple((one.name, one.default) for one in fields(Inbound) if one.default is not MISSING)
+_DEFAULTS = {one.name: one.default for one in fields(Inbound) if one.default is not MISSING}
 _ALIASES = ("sender_aliases", "chat_aliases")
 
 
@@ -47,7 +47,7 @@ def encode_message(message: Inbound) -> str:
         "sender": message.sender,
         "text": message.text,
     }
-    for name, default in _DEFAULTS:
+    for name, default in _DEFAULTS.items():
         value = getattr(message, name)
         if value is not default and value != default:
             given[name] = _pack(name, value)
@@ -64,7 +64,9 @@ def decode_message(text: str) -> Inbound:
         given["at"] = datetime.fromisoformat(given["at"])
     if "attachments" in given:
         given["attachments"] = unpack_attachments(given["attachments"])
-    return Inbound(**given)
+    message = object.__new__(Inbound)  # the constructor sets each field by a call of its own
+    message.__dict__.update(_DEFAULTS, **given)
+    return message
 
 
 def pack_attachments(attachments: Iterable[Attachment]) -> list[list[Any]]:

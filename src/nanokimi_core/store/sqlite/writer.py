@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 import anyio.to_thread
 
 from nanokimi_core.errors import NanoKimiError
@@ -112,6 +113,8 @@ class Writer:
                     await self._gather()
                     if self._batches or self.posted:
                         await self._write()
+                    if self._batches:
+                        await anyio.lowlevel.checkpoint()  # those who just got an answer may want to come along
                 await self._write_last()
             finally:
                 self._stopping = True
