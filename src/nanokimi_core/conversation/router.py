@@ -31,6 +31,7 @@ from nanokimi_core.messages import Attachment, Inbound
 from nanokimi_core.store import Arrival, Outcome, Role, Store, StoreError
 
 _COMMANDS = frozenset({"/help", "/new", "/stop", "/status"})
+_FULL = "full"
 _REFUSE_AGAIN = 60.0
 _DAY = 86_400.0
 _HOUR = 3600.0
@@ -142,13 +143,14 @@ class Router:
         lane = (transport, message.chat)
         if self._is_full(lane):
             said = phrase(rules.language, "too_many_waiting")
-            await self._refuse_at_cap(transport, message, said, "full", _REFUSE_AGAIN)
+            await self._refuse_at_cap(transport, message, said, _FULL, _REFUSE_AGAIN)
             return
         if rules.turns_per_day is not None and role is Role.TURN:
             today = date.today().isoformat()  # the owner's day
             if await self._store.turns(*lane, today) >= rules.turns_per_day:
                 said = phrase(rules.language, "too_many_today")
-                await self._refuse_at_cap(transport, message, said, f"full {today}", _DAY)
+                enough = f"{_FULL} {today}"
+                await self._refuse_at_cap(transport, message, said, enough, _DAY)
                 return
         self._come(lane, 1)
         try:
