@@ -10,7 +10,8 @@ from pathlib import Path
 import anyio
 
 from nanokimi_core import Inbound
-from nanokimi_core.control import SOCKET, JoinedConsole, Remote, Wire, connect, serve
+from nanokimi_core.control import SOCKET, JoinedConsole, Wire, serve
+from nanokimi_core.control.client import Remote, connect
 from nanokimi_core.operations import Operations
 from nanokimi_core.status import AccountStatus, HeldLane, InstanceStatus, Status
 from nanokimi_core.store.values import ChatRecord, DeadLetter

@@ -18,8 +18,9 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from control.hands import DESK, LETTER, STATUS, asking, process
 from nanokimi_core import CommandError, ConfigError
-from nanokimi_core.control import SOCKET, connect, server
+from nanokimi_core.control import SOCKET, server
 from nanokimi_core.control.calls import LISTED
+from nanokimi_core.control.client import connect
 from nanokimi_core.control.sockets import Connection, listening, reach
 from nanokimi_core.control.wire import LONGEST_REQUEST, Gone, Wire
 from nanokimi_core.errors import NanoKimiError, PluginError

@@ -15,8 +15,7 @@ import pytest
 from control.hands import Process, process
 from nanokimi_core import CommandError, Inbox, NotSent, Outbound
 from nanokimi_core.builtin.console import Console, ConsoleConfig, written
-from nanokimi_core.control import Joined, connect, join
-from nanokimi_core.control.client import _AROUND
+from nanokimi_core.control.client import _AROUND, Joined, connect, join
 from nanokimi_core.control.wire import LONGEST_REQUEST
 from nanokimi_core.errors import NotAccepted
 

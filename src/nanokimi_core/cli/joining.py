@@ -10,7 +10,8 @@ import anyio
 from nanokimi_core.builtin.console import Console, ConsoleConfig
 from nanokimi_core.cli.output import note
 from nanokimi_core.cli.reaching import running
-from nanokimi_core.control import Wire, join
+from nanokimi_core.control import Wire
+from nanokimi_core.control.client import join
 from nanokimi_core.folder import DataFolder
 from nanokimi_core.runtime import flat_errors
 

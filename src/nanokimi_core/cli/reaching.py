@@ -13,7 +13,8 @@ import typer
 from nanokimi_core.cli.opening import find_setup
 from nanokimi_core.cli.options import chosen_config
 from nanokimi_core.config import locate
-from nanokimi_core.control import SOCKET, Remote, Wire, connect
+from nanokimi_core.control import SOCKET, Wire
+from nanokimi_core.control.client import Remote, connect
 from nanokimi_core.errors import FolderInUse
 from nanokimi_core.folder import DataFolder
 from nanokimi_core.operations import Operations
