@@ -90,12 +90,10 @@ Key = Literal[
     "owner_no_such_letter",
     "owner_forgot",
     # to the owner: what has gone wrong
-    "owner_turn_failed",
     "owner_held",
     "owner_held_over",
     "owner_gave_up",
     "owner_undelivered",
-    "owner_plugin_fault",
     "owner_plugin_says",
     "owner_store",
     "owner_senders",

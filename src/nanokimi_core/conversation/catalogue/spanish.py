@@ -112,14 +112,12 @@ SPANISH: Final[Mapping[Key, str]] = {
     "owner_dropped": "{id} queda terminado para siempre.",
     "owner_no_such_letter": "No he dejado por imposible nada con el id «{id}»; /dead da la lista.",
     "owner_forgot": "El chat {number}, «{name}», está borrado; mensajes: {count}.",
-    "owner_turn_failed": "Ha fallado un turno en {chat}: {cause}{remedy}",
     "owner_held": "En {chat} se guardan los mensajes sin responder hasta que pase esto: {cause}{remedy}",
     "owner_held_over": "Ya ha pasado, y los mensajes de {chat} vuelven a tener respuesta.",
     "owner_gave_up": "Un mensaje de {chat} se ha dejado por imposible: {cause}; para intentarlo otra vez: /dead retry "
     "{id}",
     "owner_undelivered": "Una respuesta para {chat} no se ha podido entregar: {cause}; para intentarlo otra vez: "
     "/dead retry {id}",
-    "owner_plugin_fault": "El plugin {plugin} tiene un fallo: {cause}",
     "owner_plugin_says": "{plugin}: {text}",
     "owner_store": "No puedo escribir en mi disco y no acepto mensajes hasta que pueda: {cause}{remedy}",
     "owner_senders": "Nadie puede hablar donde no se puede leer una lista de remitentes: {cause}",
