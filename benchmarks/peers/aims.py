@@ -10,6 +10,7 @@ from benchmarks.peers.candidates import BARE, FEW, MANY, OURS, SINGLE, Result
 
 Runs = Mapping[tuple[str, str], list[Result | None]]  # (scenario, candidate) → one result a round, None where it failed
 NOISE = 1.10  # what two equal things may differ by on a busy machine
+FLAT = 1.05  # what memory may differ by that doesn't grow
 
 
 @dataclass(frozen=True)
@@ -19,22 +20,26 @@ class Aim:
     Attributes:
         says: What it is.
         value: What was measured, for people.
-        met: Whether that will do.
+        met: Whether that will do; ``None`` where nothing is aimed at, and the value is told to compare.
     """
 
     says: str
     value: str
-    met: bool
+    met: bool | None
 
 
 def aims(runs: Runs) -> list[Aim]:
-    """Judge all aims for which something was measured."""
+    """Judge all aims for which something was measured.
+
+    They are about NanoKimi as shipped. With a turn for each message it does other work than it is made for, since
+    several messages that wait in one chat are to become one turn; its speed and memory then are told without an aim.
+    """
     found = [
         *_ratios(runs),
         *_promises(runs),
-        _under(runs, "burst, RSS after 20,000 messages, MiB", "burst", "rss", 45, (OURS, SINGLE), max),
+        _under(runs, "burst, RSS after 20,000 messages, MiB", "burst", "rss", 45, max),
         *_flat(runs),
-        _under(runs, "paced (100 a second), p50 from deliver to send, ms", "paced", "p50_us", 2000, (OURS,), None),
+        _under(runs, "paced (100 a second), p50 from deliver to send, ms", "paced", "p50_us", 2000, statistics.median),
         _known(runs),
     ]
     return [aim for aim in found if aim is not None]
@@ -48,16 +53,19 @@ def ratio(runs: Runs, scenario: str, ours: str, theirs: str, key: str = "per_sec
 
 
 def _ratios(runs: Runs) -> Iterable[Aim | None]:
-    for ours in (OURS, SINGLE):
-        yield _ratio(runs, "burst", ours, "nonebot2", 4)
-        yield _ratio(runs, "burst", ours, BARE, 0.5)
+    yield _ratio(runs, "burst", OURS, "nonebot2", 4)
+    yield _ratio(runs, "burst", OURS, BARE, 0.5)
     yield _ratio(runs, "serial", OURS, BARE, 0.6)
+    yield _ratio(runs, "burst", SINGLE, "nonebot2", None)
+    yield _ratio(runs, "burst", SINGLE, BARE, None)
 
 
-def _ratio(runs: Runs, scenario: str, ours: str, theirs: str, least: float) -> Aim | None:
+def _ratio(runs: Runs, scenario: str, ours: str, theirs: str, least: float | None) -> Aim | None:
     found = ratio(runs, scenario, ours, theirs)
     if found is None:
         return None
+    if least is None:
+        return Aim(f"{scenario}: {ours}, beside {theirs}", f"{found:.2f} x", None)
     return Aim(f"{scenario}: {ours} at the least {least:g} x {theirs}", f"{found:.2f} x", found >= least)
 
 
@@ -86,13 +94,12 @@ def _under(
     scenario: str,
     key: str,
     most: float,
-    who: tuple[str, ...],
-    of: Callable[[list[float]], float] | None,
+    of: Callable[[list[float]], float],
 ) -> Aim | None:
-    found = [result[key] for name in who for result in runs.get((scenario, name), []) if result]
+    found = [result[key] for result in runs.get((scenario, OURS), []) if result]
     if not found:
         return None
-    value = (of or statistics.median)(found)
+    value = of(found)
     scale = 1000 if key.endswith("_us") else 1
     return Aim(f"{says}: at most {most / scale:g}", f"{value / scale:.1f}", value <= most)
 
@@ -102,11 +109,10 @@ def _flat(runs: Runs) -> Iterable[Aim]:
         for result in runs.get(("long", name), []):
             if result and "rss_at_20000" in result:
                 looks = [result[key] for key in ("rss_at_20000", "rss_at_100000", "rss_at_200000")]
-                yield Aim(
-                    f"long: RSS of {name} is flat from 20,000 to 200,000 messages, MiB",
-                    " / ".join(f"{look:.1f}" for look in looks),
-                    looks[-1] <= looks[0] * 1.05,
-                )
+                says = f"long: RSS of {name} after 20,000, 100,000 and 200,000 messages, MiB"
+                value = " / ".join(f"{look:.1f}" for look in looks)
+                flat = looks[-1] <= looks[0] * FLAT
+                yield Aim(f"{says}: flat", value, flat) if name == OURS else Aim(says, value, None)
 
 
 def _known(runs: Runs) -> Aim | None:

@@ -35,9 +35,10 @@ def lines(runs: Runs, judged: list[Aim], taking_part: list[Candidate], missing: 
         yield ""
         yield "Aims"
         for aim in judged:
-            yield f"  {'met   ' if aim.met else 'MISSED'}  {aim.says}: {aim.value}"
+            yield f"  {_VERDICT[aim.met]}  {aim.says}: {aim.value}"
 
 
+_VERDICT = {True: "met   ", False: "MISSED", None: "-     "}
 _FEEDS = {"closed": "each after the answer to the one before", "open": "as fast as taken", "paced": "100 a second"}
 
 

@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         results = [{"scenario": name, "candidate": who, "rounds": found} for (name, who), found in runs.items()]
         whole = {"machine": machine, "missing": missing, "results": results, "aims": [asdict(aim) for aim in judged]}
         asked.json.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    return int(any(not aim.met for aim in judged))
+    return int(any(aim.met is False for aim in judged))
 
 
 def warm_up(taking_part: list[Candidate], folder: Path) -> None:
