@@ -47,6 +47,8 @@ class TransportInbox:
     async def deliver(self, message: Inbound) -> None:
         """Take a message; returns when it is kept, or was refused. While the assistant stops, it doesn't return.
 
+        What has begun is carried to its end also where the caller is cancelled, as it is when its line is cut.
+
         Raises:
             NotAccepted: It could not be kept.
             TypeError: It is no message.
@@ -58,7 +60,8 @@ class TransportInbox:
         if self._stopping.is_set():
             await anyio.sleep_forever()  # the transport is about to be cancelled, and must not acknowledge this
         try:
-            await self._router.receive(self.name, message)
+            with anyio.CancelScope(shield=True):  # else a message could be on disk that no lane knows of
+                await self._router.receive(self.name, message)
         except StoreError as error:
             self._health.failed(error)
             said = f"a message that {self.name} brings can't be kept: {error.message}"
