@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nanokimi_core import Attachment
+from nanokimi_core import AgentError, AgentEvent, Attachment, Failure, Text, Thought, Turn
 from nanokimi_core.config import Settings
-from testbed.fakes import ScriptedBackend, bench, check_sums, joining
+from nanokimi_core.logs import keep_secret
+from testbed.fakes import ScriptedBackend, ScriptedSession, bench, check_sums, joining, until_prompted
 
 pytestmark = pytest.mark.anyio
 
@@ -59,3 +61,36 @@ def test_a_pipe_in_place_of_a_list_of_senders_lets_nobody_speak_and_holds_up_not
     assert not settings.rules(("net:desk",)).may_speak(["ana"])
     (problem,) = settings.problems
     assert "it is not a file" in problem
+
+
+async def test_a_backend_that_never_waits_keeps_no_other_chat_waiting(tmp_path: Path) -> None:
+    over = False
+
+    async def thinking(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        while not over and turn.messages[0].text == "think":
+            yield Thought("so")
+        yield Text(turn.messages[0].text)
+
+    async with bench(tmp_path, brain=ScriptedBackend(thinking)).running() as given:
+        await given.net.say("think", chat="one")
+        await until_prompted(given, 1)
+        await given.net.say("hello", chat="two")
+        assert await given.net.until_sent(1) == ["hello"]
+        over = True
+        assert await given.net.until_sent(2) == ["hello", "think"]
+
+
+async def test_the_cause_of_a_held_chat_in_the_status_holds_no_secret(tmp_path: Path) -> None:
+    keep_secret("canary-of-a-held-chat")
+
+    async def refused(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        if turn.messages:
+            raise AgentError(Failure.QUOTA, "used up by canary-of-a-held-chat")
+        yield Text("nothing was asked")
+
+    async with bench(tmp_path, brain=ScriptedBackend(refused)).running() as given:
+        await given.net.say("hello")
+        await given.net.until_sent(1)
+        (held,) = (await given.assistant.operations.status()).held
+        assert "used up by" in held.cause
+        assert "canary" not in held.cause

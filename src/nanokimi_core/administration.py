@@ -13,6 +13,7 @@ from nanokimi_core import __version__
 from nanokimi_core.contracts.auth import AuthStatus
 from nanokimi_core.errors import CommandError
 from nanokimi_core.instances import Instance
+from nanokimi_core.logs import redact
 from nanokimi_core.status import AccountStatus, HeldLane, InstanceStatus, Status
 from nanokimi_core.store import ChatRecord, DeadLetter
 from nanokimi_core.supervision import guarded, named
@@ -138,7 +139,7 @@ class Administration:
             kind=instance.kind,
             state=instance.state,
             since=instance.since,
-            last_error=instance.last_error,
+            last_error=redact(instance.last_error),
             restarts=instance.restarts,
             connected=route.connected if route is not None else None,
         )
@@ -146,7 +147,7 @@ class Administration:
     def _held(self) -> tuple[HeldLane, ...]:
         now = anyio.current_time()
         held = list(self._assistant.conversation.lanes.held.items())[:_MOST_HELD]
-        return tuple(HeldLane(":".join(lane), hold.cause, max(0.0, hold.until - now)) for lane, hold in held)
+        return tuple(HeldLane(":".join(lane), redact(hold.cause), max(0.0, hold.until - now)) for lane, hold in held)
 
     async def _accounts(self) -> tuple[AccountStatus, ...]:
         auths = [each for each in self._assistant.instances.values() if each.kind == "auth" and each.value is not None]
@@ -163,6 +164,6 @@ class Administration:
                 returns=AuthStatus,
             )
         except Exception as error:  # noqa: BLE001  # a plugin boundary
-            return AccountStatus(instance.name, "unknown", remedy=str(error))
+            return AccountStatus(instance.name, "unknown", remedy=redact(str(error)))
         until = status.until.isoformat(timespec="minutes") if status.until else ""
         return AccountStatus(instance.name, status.state, status.who, until, status.remedy)

@@ -21,6 +21,8 @@ from nanokimi_core.supervision import fault, guarded, guarded_call, named
 _SPOILED = frozenset({Failure.CREDENTIALS, Failure.CRASHED, Failure.OUT_OF_MEMORY, Failure.SILENT, Failure.TOO_LONG})
 
 _LONGEST_ANSWER = 1_000_000
+_IN_A_ROW = 256  # events
+_PAUSE = 0.001  # seconds; without one, threads that write to the disk hardly ever run
 _STOPPING = 10.0
 _FORGETTING = 60.0
 _DOING = "in a turn"
@@ -168,6 +170,7 @@ class Turns:
         end = anyio.current_time() + time
         events = guarded_call(lambda: _closable(session, turn), plugin=plugin, doing=_DOING)
         event: Any = None
+        count = 0
         try:
             with anyio.CancelScope() as patience:  # one for all events, since a scope for each costs more than it does
                 while not patience.cancel_called:
@@ -179,6 +182,8 @@ class Turns:
                     if isinstance(event, Text):
                         self._note(attempt, event.delta)
                         grown(attempt.text)
+                    if (count := count + 1) % _IN_A_ROW == 0:
+                        await anyio.sleep(_PAUSE)  # a backend that never waits must not keep the others waiting
         finally:
             if event is not _END:
                 await guarded(events.aclose, plugin=plugin, doing=_DOING, within=_STOPPING)
