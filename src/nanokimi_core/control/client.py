@@ -22,7 +22,6 @@ from nanokimi_core.control.calls import (
     STATUS,
     YES_OR_NO,
     asking,
-    read,
 )
 from nanokimi_core.control.console import OUTBOUND
 from nanokimi_core.control.server import WORK_SECONDS
@@ -75,43 +74,43 @@ class Remote:
 
     async def status(self) -> Status:
         """As in ``Operations``."""
-        return read(STATUS, await ask(self._wire, "status"))
+        return STATUS.read(await ask(self._wire, "status"))
 
     async def reload(self) -> Sequence[str]:
         """As in ``Operations``."""
-        return read(SENTENCES, await ask(self._wire, "reload"))
+        return SENTENCES.read(await ask(self._wire, "reload"))
 
     async def chats(self) -> Sequence[ChatRecord]:
         """As in ``Operations``."""
-        return read(CHATS, await ask(self._wire, "chats"))
+        return CHATS.read(await ask(self._wire, "chats"))
 
     async def find(self, chat: str) -> ChatRecord | None:
         """As in ``Operations``."""
-        return read(CHAT, await ask(self._wire, "find", chat=chat))
+        return CHAT.read(await ask(self._wire, "find", chat=chat))
 
     async def grant(self, chat: ChatRecord, granted: bool) -> bool:
         """As in ``Operations``."""
-        return read(YES_OR_NO, await ask(self._wire, "grant", chat=chat.id, granted=granted))
+        return YES_OR_NO.read(await ask(self._wire, "grant", chat=chat.id, granted=granted))
 
     async def forget(self, chat: ChatRecord) -> int:
         """As in ``Operations``."""
-        return read(NUMBER, await ask(self._wire, "forget", chat=chat.id))
+        return NUMBER.read(await ask(self._wire, "forget", chat=chat.id))
 
     async def dead(self, *, limit: int = 100, chat: str | None = None) -> Sequence[DeadLetter]:
         """As in ``Operations``; long texts are cut."""
-        return read(LETTERS, await ask(self._wire, "dead", limit=limit, chat=chat))
+        return LETTERS.read(await ask(self._wire, "dead", limit=limit, chat=chat))
 
     async def dead_letter(self, letter: str) -> DeadLetter | None:
         """As in ``Operations``."""
-        return read(LETTER, await ask(self._wire, "dead_letter", letter=letter))
+        return LETTER.read(await ask(self._wire, "dead_letter", letter=letter))
 
     async def revive(self, letter: str) -> DeadLetter | None:
         """As in ``Operations``."""
-        return read(LETTER, await ask(self._wire, "revive", letter=letter))
+        return LETTER.read(await ask(self._wire, "revive", letter=letter))
 
     async def drop(self, letter: str) -> DeadLetter | None:
         """As in ``Operations``."""
-        return read(LETTER, await ask(self._wire, "drop", letter=letter))
+        return LETTER.read(await ask(self._wire, "drop", letter=letter))
 
 
 async def ask(wire: Wire, call: str, **arguments: Any) -> Any:
@@ -229,13 +228,13 @@ class _Joining:
     async def _take(self, line: dict[str, Any]) -> None:
         if "send" in line:
             self.ended.failed = int(line.get("failed", 0))
-            message = read(OUTBOUND, line["send"])
+            message = OUTBOUND.read(line["send"])
             with anyio.CancelScope(shield=True):  # the last answer ends the chat: first the process hears of it
                 await self.console.send(message)
                 with anyio.move_on_after(_ACK_SECONDS):
                     await self._wire.send({"shown": message.key})
         elif "draft" in line:
-            await self.console.draft(read(OUTBOUND, line["draft"]))
+            await self.console.draft(OUTBOUND.read(line["draft"]))
         elif "kept" in line:
             self._known(line["kept"], None)
         elif "lost" in line:

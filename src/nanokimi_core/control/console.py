@@ -8,15 +8,16 @@ from typing import Any
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nanokimi_core.builtin.console import Console, written
 from nanokimi_core.contracts.transport import Inbox
+from nanokimi_core.control.forms import Form
 from nanokimi_core.control.wire import Garbage, Gone, Wire, as_value
 from nanokimi_core.errors import CommandError, NanoKimiError, NotSent
 from nanokimi_core.messages import Outbound, Receipt
 
-OUTBOUND: TypeAdapter[Outbound] = TypeAdapter(Outbound)
+OUTBOUND: Form[Outbound] = Form(Outbound)
 
 _MOST_LINES = 100
 _SECONDS = 10.0
@@ -147,7 +148,7 @@ class _Terminal:
         """
         sending = self._sending[message.key] = _Sending()
         failed = self._failures() - self._failed_before
-        self._put(message.key, {"send": OUTBOUND.dump_python(message, mode="json"), "failed": failed})
+        self._put(message.key, {"send": OUTBOUND.dump(message), "failed": failed})
         try:
             await sending.over.wait()
         finally:
@@ -161,7 +162,7 @@ class _Terminal:
     def draft(self, message: Outbound) -> None:
         """Send the answer so far; a newer draft takes the place of one that waits."""
         if message.key not in self._sending and len(self._waiting) < _MOST_LINES:
-            self._put(message.key, {"draft": OUTBOUND.dump_python(message, mode="json")})
+            self._put(message.key, {"draft": OUTBOUND.dump(message)})
 
     def kept(self, line: Line) -> None:
         """Say that a line is on disk, or was refused and counted."""
