@@ -118,7 +118,7 @@ class DataFolder:
             ConfigError: A ``KIMI.md`` can't be read.
         """
         parts = [f"Your name is {assistant}. You answer people in a chat; what they write stands after their name."]
-        parts.extend(text for file in (self.path / "KIMI.md", chat / "KIMI.md") if (text := _read_text(file)))
+        parts.extend(text for file in (f"{self.path}/KIMI.md", f"{chat}/KIMI.md") if (text := _read_text(file)))
         return "\n\n".join(parts) + "\n"
 
     @contextmanager
@@ -195,7 +195,7 @@ def _pid(descriptor: int) -> int | None:
     return int(said) if said.isdigit() else None
 
 
-def _read_text(file: Path) -> str:
+def _read_text(file: str) -> str:
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -214,5 +214,5 @@ def _read_text(file: Path) -> str:
         raise _unreadable(file, error) from error
 
 
-def _unreadable(file: Path, error: Exception) -> ConfigError:
+def _unreadable(file: str, error: Exception) -> ConfigError:
     return ConfigError(f"{file} can't be read: {error}", remedy="make it UTF-8 text that you may read")
