@@ -6,6 +6,7 @@ get to see is each key's first copy, or every copy where the network can do noth
 
 from __future__ import annotations
 
+import enum
 import json
 import random
 import re
@@ -32,6 +33,26 @@ class Message:
     id: str
     chat: str
     text: str
+
+
+class Fault(enum.Enum):
+    """What goes wrong with a copy: what its sender gets to see, and whether the network has accepted it."""
+
+    NOT_SENT = ("not sent", False)
+    RAISED = ("raised", False)
+    RAISED_AFTER = ("raised", True)
+    HUNG = ("hung", False)
+    HUNG_AFTER = ("hung", True)
+    CUT = ("cut", False)
+    CUT_AFTER = ("cut", True)
+
+    @property
+    def shown(self) -> str:
+        return self.value[0]
+
+    @property
+    def accepted(self) -> bool:
+        return self.value[1]
 
 
 @dataclass(frozen=True)
@@ -61,6 +82,7 @@ class Peer:
         received: Every copy of every answer.
         connections: How many there were.
         mute: It gives no receipts.
+    faults: What it does to the first copy of an answer, by the answer's text.
         trouble: Says why nothing more can come, for those who wait.
     """
 
@@ -71,6 +93,7 @@ class Peer:
         self.received: list[Copy] = []
         self.connections = 0
         self.mute = False
+        self.faults: dict[str, Fault] = {}
         self.trouble: Callable[[], str] = str
         self._offered: list[Message] = []
         self._unacknowledged: dict[int, Message] = {}
@@ -224,20 +247,29 @@ class Peer:
         line.close()
 
     def _hear(self, line: socket.socket, said: Mapping[str, Any]) -> None:
+        fault = self.faults.pop(said["text"], None) if "n" in said else None
         with self._changed:
             if "ack" in said:
                 self._unacknowledged.pop(said["ack"], None)
-            else:
+            elif fault is None or fault.accepted:
                 copy = Copy(said["key"], said["chat"], said["text"], time.monotonic())
                 self.received.append(copy)
                 self._answered.update(copy.ids)
                 self._unanswered.difference_update(copy.ids)
             self._changed.notify_all()
-        if "n" in said and not self.mute:
-            if self.slow:
-                time.sleep(random.uniform(0, self.slow))  # noqa: S311  # no secret
-            with suppress(OSError, KeyError):  # what was sent is still to be read
+        with suppress(OSError, KeyError):  # what was sent is still to be read
+            if fault is not None:
+                self._fail(line, said["n"], fault)
+            elif "n" in said and not self.mute:
+                if self.slow:
+                    time.sleep(random.uniform(0, self.slow))  # noqa: S311  # no secret
                 self._write(line, {"receipt": said["n"]})
+
+    def _fail(self, line: socket.socket, number: int, fault: Fault) -> None:
+        if fault.shown == "cut":
+            line.shutdown(socket.SHUT_RDWR)
+        elif fault.shown != "hung":
+            self._write(line, {"refused": number, "certain": fault is Fault.NOT_SENT})
 
     def _write(self, line: socket.socket, said: Mapping[str, Any]) -> None:
         with self._lines[line]:

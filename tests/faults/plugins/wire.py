@@ -1,7 +1,8 @@
 """A transport for the fault tests: a chat network over a Unix socket, one JSON object a line.
 
 The network says ``{"serial", "id", "chat", "text"}`` and hears ``{"ack": serial}`` once ``deliver`` has returned. It is
-sent ``{"n", "key", "chat", "text"}`` and says ``{"receipt": n}``; ``send`` returns only then.
+sent ``{"n", "key", "chat", "text"}`` and says ``{"receipt": n}``; ``send`` returns only then, or raises where the
+network says ``{"refused": n, "certain": true}``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ GONE = 70
 WORKERS = 8
 QUEUE = 100
 LONGEST_LINE = 65536
+CUT = (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 
 
 class WireConfig(BaseModel):
@@ -36,6 +38,7 @@ class WireConfig(BaseModel):
     ordered: A chat's messages are delivered one after the other; else side by side with all others.
     concurrent: ``send`` may be called several times at once.
     fatal: An answer with this text in it kills the process.
+    reconnects: It connects again by itself when the line was cut; else its run ends, to be run again.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -44,6 +47,7 @@ class WireConfig(BaseModel):
     ordered: bool = True
     concurrent: bool = False
     fatal: str = ""
+    reconnects: bool = False
 
 
 class Wire:
@@ -57,8 +61,17 @@ class Wire:
         self._writing = anyio.Lock()
         self._waiting: dict[int, anyio.Event] = {}
         self._received: set[int] = set()
+        self._refused: dict[int, bool] = {}
 
     async def run(self, inbox: Inbox) -> None:
+        while True:
+            try:
+                await self._talk(inbox)
+            except* CUT:
+                if not self.config.reconnects:
+                    raise
+
+    async def _talk(self, inbox: Inbox) -> None:
         async with await self._connect() as self._stream, AsyncExitStack() as stack:
             streams = [anyio.create_memory_object_stream[Mapping[str, Any]](QUEUE) for _ in range(WORKERS)]
             queues = [stack.enter_context(put) for put, _ in streams]
@@ -73,7 +86,10 @@ class Wire:
                     line = json.loads(await lines.receive_until(b"\n", LONGEST_LINE))
                     if "receipt" in line:
                         self._received.add(line["receipt"])
-                        self._waiting.pop(line["receipt"]).set()
+                        self._conclude(line["receipt"])
+                    elif "refused" in line:
+                        self._refused[line["refused"]] = line["certain"]
+                        self._conclude(line["refused"])
                     else:
                         worker = hash(line["chat"]) if self.config.ordered else line["serial"]
                         await queues[worker % WORKERS].send(line)
@@ -89,6 +105,8 @@ class Wire:
         accepted = self._waiting[number] = anyio.Event()
         await self._write({"n": number, "key": message.key, "chat": message.chat, "text": message.text})
         await accepted.wait()
+        if number in self._refused:
+            raise NotSent("not now") if self._refused.pop(number) else RuntimeError("something went wrong")
         if number not in self._received:
             raise ConnectionError("the wire was cut before the receipt came")
         self._received.discard(number)
@@ -110,6 +128,10 @@ class Wire:
             if self._stream is None:
                 raise ConnectionError("the wire was cut")
             await self._stream.send(json.dumps(line).encode() + b"\n")
+
+    def _conclude(self, number: int) -> None:
+        if number in self._waiting:
+            self._waiting.pop(number).set()
 
     def _cut(self) -> None:
         self._stream = None
