@@ -262,3 +262,29 @@ async def test_an_accounts_fault_is_its_own_and_not_the_backends(
         assert await given.net.until_sent(1) == [phrase("en", "held_model")]
     assert re.search(rf'the account "purse" has a fault: .*{type(fault).__name__}', caplog.text)
     assert "backend brain has a fault" not in caplog.text
+
+
+async def test_a_cause_of_one_chat_alone_is_told_once_however_often_others_are_answered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def answer(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        if turn.messages[0].chat == "bad":
+            raise AgentError(Failure.QUOTA, "used up", retry_after=timedelta(hours=1))
+        yield Text("fine")
+
+    async with bench(tmp_path, {"owner": "net:boss"}, brain=ScriptedBackend(answer)).running() as given:
+        await given.net.say("hello", chat="bad")
+        await given.net.until_sent(2)
+        for number in range(1, 4):
+            await given.net.say("hello", chat="good")
+            await given.net.until_sent(2 + number)
+        told = [message.text for message in given.net.sent if message.chat == "boss"]
+    assert len(told) == 1
+    assert "used up" in told[0]
+
+
+async def test_the_owner_who_says_so_again_gets_a_sentence(tmp_path: Path) -> None:
+    async with bench(tmp_path, {"owner": "net:boss"}).running() as given:
+        await given.net.say("/owner AAAA-AAAA", chat="boss")
+        assert await given.net.until_sent(1) == [phrase("en", "owner_welcome")]
+        assert not given.brain.prompts

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import string
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -294,3 +295,23 @@ def test_a_stream_that_takes_no_more_harms_nobody(said: Said, monkeypatch: pytes
     handler.setStream(closed)
     log.error("lost")
     assert said() == ""
+
+
+def test_a_warning_and_what_a_thread_raises_are_lines_of_the_log_without_secrets() -> None:
+    script = """
+import threading, warnings
+from nanokimi_core import logs
+logs.set_up(form="json")
+logs.keep_secret("hunter2-of-the-tests")
+warnings.warn("the key is hunter2-of-the-tests")
+def fail():
+    raise ValueError("hunter2-of-the-tests")
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["level"] for line in lines] == ["WARNING", "ERROR"]
+    assert "ValueError" in lines[1]["exception"]
+    assert "hunter2" not in done.stderr

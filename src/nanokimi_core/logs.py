@@ -221,6 +221,8 @@ class _Handler(logging.StreamHandler[Any]):
 def set_up(level: int = logging.INFO, *, short: bool = False, form: Form = "text") -> None:
     """Send the project's log lines from ``level`` up, and other libraries' warnings, to stderr.
 
+    So go Python's own warnings and what a thread of a plugin's raises, which would be written there as they are.
+
     Args:
         level: Of the project's own lines.
         short: Only the sentences, for a person at the terminal; else with time, level, name and tracebacks.
@@ -234,6 +236,16 @@ def set_up(level: int = logging.INFO, *, short: bool = False, form: Form = "text
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("nanokimi").setLevel(level)
+    logging.captureWarnings(True)
+    threading.excepthook = _log_thread
+
+
+def _log_thread(told: threading.ExceptHookArgs) -> None:
+    """Log what a thread raised, in place of writing it to stderr as it is."""
+    if told.exc_value is None or isinstance(told.exc_value, SystemExit):
+        return
+    name = told.thread.name if told.thread is not None else "?"
+    logging.getLogger("nanokimi").error("the thread %s ended: %s", name, told.exc_value, exc_info=told.exc_value)
 
 
 _INSTANCE = "nanokimi_instance"

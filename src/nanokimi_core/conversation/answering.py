@@ -135,10 +135,13 @@ class Answering:
         """Note that all that this work needed is there."""
         if self._holds:
             self._holds.pop(f"{work.transport}:{work.chat}", None)
+        here = f"{work.transport}:{work.chat}"
         for cause in [cause for cause in self._away if cause.partition(" ")[2] == _about(rules)]:
-            chat = self._away.pop(cause)
             self._passed(cause)
-            await self._owner.tell(f"held {cause}", phrase(self._owner.language, "owner_held_over", chat=chat))
+            chat = self._away[cause]
+            if chat == here:  # another chat's success doesn't show that it has passed for the one that was told of
+                del self._away[cause]
+                await self._owner.tell(f"held {cause}", phrase(self._owner.language, "owner_held_over", chat=chat))
 
     async def _failed(
         self, work: Work, message: Inbound, rules: ChatRules, error: AgentError, *, fault: bool = False

@@ -129,7 +129,7 @@ class Router:
             return
         word = (message.text.split(maxsplit=1) or [""])[0].lower()
         if word == "/owner":
-            await self._reply(transport, message, None)
+            await self._reply(transport, message, phrase(rules.language, "owner_welcome") if owner else None)
             return
         if word in _COMMANDS or (owner and word.startswith("/")):
             if not await self._command(transport, message, word, rules, owner=owner):
