@@ -267,6 +267,18 @@ async def test_a_forgotten_chat_leaves_nothing_but_its_grant(store: Store) -> No
     await assert_sums(store)
 
 
+async def test_what_was_said_of_a_forgotten_chat_is_forgotten_and_of_others_is_not(store: Store) -> None:
+    assert await store.tell(f"{NET}:boss gave up {CHAT}", "no room")
+    assert await store.tell(f"{NET}:boss gave up {CHAT}2", "no room")
+    assert await store.first_in(f"told {CHAT} away", 60)
+    assert await store.first_in(f"told {CHAT}2 away", 60)
+    await store.forget(CHAT)
+    assert await store.tell(f"{NET}:boss gave up {CHAT}", "no room")
+    assert not await store.tell(f"{NET}:boss gave up {CHAT}2", "no room")
+    assert await store.first_in(f"told {CHAT} away", 60)
+    assert not await store.first_in(f"told {CHAT}2 away", 60)
+
+
 async def test_ending_what_was_forgotten_meanwhile_does_nothing_and_still_takes_the_next(store: Store) -> None:
     await waiting(store, "1", "2")
     work = await taken(store, "t")

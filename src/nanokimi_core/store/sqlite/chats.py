@@ -77,6 +77,8 @@ def forget(tx: Transaction, chat: str) -> int:
     """Erase a chat, and give the count of its messages both ways."""
     lane = lane_of(tx, chat)
     tx.change("DELETE FROM chat WHERE id = ?", storable(chat))
+    for statement in _SAID:
+        tx.change(statement, storable(chat))
     if lane is None:
         return 0
     (open_rows,) = tx.one("SELECT COUNT(*) FROM inbox WHERE state IN (0, 1) AND lane = ? AND state < 3", lane)
@@ -88,6 +90,12 @@ def forget(tx: Transaction, chat: str) -> int:
     tx.change("DELETE FROM turns WHERE lane = ?", lane)
     tx.forget_lane(lane)
     return erased
+
+
+_SAID = tuple(
+    f"DELETE FROM {table} WHERE instr(' ' || key || ' ', ' ' || ? || ' ')"  # noqa: S608  # keys name chats as words
+    for table in ("told", "asked")
+)
 
 
 def _record(tx: Transaction, row: Any) -> ChatRecord:
