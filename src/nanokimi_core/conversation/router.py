@@ -134,7 +134,9 @@ class Router:
         if word in _COMMANDS or (owner and word.startswith("/")):
             if not await self._command(transport, message, word, rules, owner=owner):
                 await self._turn(transport, message, rules)
-        elif is_triggered(message, rules, self._settings().assistant):
+        elif is_triggered(message, rules, self._settings().assistant) or await self._answers_us(
+            transport, message, rules
+        ):
             await self._turn(transport, message, rules)
         else:
             await self._keep(transport, message, Role.CONTEXT, rules)
@@ -264,6 +266,12 @@ class Router:
         if route is not None and route.is_echo(message.chat, message.text):
             return True
         return await self._store.ours(transport, message.chat, message.id)
+
+    async def _answers_us(self, transport: str, message: Inbound, rules: ChatRules) -> bool:
+        """Whether a message that names nobody answers one of the assistant's, which not every network says."""
+        if rules.trigger not in (None, "mention") or message.reply_to is None:
+            return False
+        return await self._store.ours(transport, message.chat, message.reply_to)
 
     def _refuse(self, message: Inbound, why: str) -> None:
         discard(message)
