@@ -8,8 +8,10 @@ from typing import Any
 import anyio
 import pytest
 
+from nanokimi_core import Inbox
 from nanokimi_core.conversation.catalogue import phrase
-from testbed.fakes import Bench, ScriptedBackend, asked, bench, check_sums, joining
+from nanokimi_core.errors import NotAccepted
+from testbed.fakes import Bench, MemoryTransport, ScriptedBackend, asked, bench, check_sums, joining, until
 
 pytestmark = pytest.mark.anyio
 
@@ -68,3 +70,45 @@ async def test_the_answer_to_a_command_whose_delivery_was_cut_anywhere_is_sent(t
         for steps in STEPS:
             await cut_after(given, steps, "/help", f"c{steps}")
         assert await given.net.until_sent(len(STEPS)) == [phrase("en", "help")] * len(STEPS)
+
+
+async def test_a_run_that_is_over_can_neither_deliver_nor_open_the_way_out(tmp_path: Path) -> None:
+    class Shaky(MemoryTransport):
+        """Loses its line once, and connects again only when it is told to."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.lost, self.back = anyio.Event(), anyio.Event()
+
+        async def run(self, inbox: Inbox) -> None:
+            self.runs += 1
+            if self.runs == 1:
+                self.inbox = inbox
+                inbox.ready()
+                self.connected.set()
+                await self.lost.wait()
+                raise OSError("the line is cut")
+            self.newer = inbox
+            await self.back.wait()
+            inbox.ready()
+            await anyio.sleep_forever()
+
+    net = Shaky()
+    async with bench(tmp_path, net=net, brain=ScriptedBackend(joining)).running() as given:
+        await net.say("before", number="1")
+        await net.until_sent(1)
+        net.lost.set()
+        await until(lambda: net.runs == 2)
+        route = given.assistant.conversation.delivery.route("net")
+        assert route is not None
+        with pytest.raises(NotAccepted, match="an earlier run"):
+            await net.say("too late", number="2")
+        assert net.inbox is not None
+        net.inbox.ready()
+        assert not route.connected
+        net.inbox = net.newer
+        await net.say("too late", number="2")
+        await until(lambda: len(given.brain.prompts) == 2)
+        assert net.texts("desk") == ["before"]
+        net.back.set()
+        assert await net.until_sent(2) == ["before", "too late"]
