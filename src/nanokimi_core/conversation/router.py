@@ -263,7 +263,7 @@ class Router:
     async def _is_ours(self, transport: str, message: Inbound) -> bool:
         """Whether the network brings back what the assistant itself has sent, or is sending at the moment."""
         route = self._delivery.route(transport)
-        if route is not None and route.is_echo(message.chat, message.text):
+        if route is not None and (route.is_echo(message.chat, message.text) or route.is_draft(message)):
             return True
         return await self._store.ours(transport, message.chat, message.id)
 

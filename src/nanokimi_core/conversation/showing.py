@@ -78,7 +78,11 @@ class _Showing:
             await anyio.sleep(_TYPING_AGAIN)
 
     async def typing(self, *, on: bool) -> bool:
-        return await self._try("to show typing", lambda: self._transport.typing(self._message.chat, on))
+        async def show() -> None:
+            await self._transport.typing(self._message.chat, on)
+
+        plugin = self._route.plugin
+        return await self._try(partial(guarded, show, plugin=plugin, doing="to show typing", within=_LONGEST))
 
     async def keep_drafting(self) -> None:
         while True:
@@ -92,14 +96,14 @@ class _Showing:
                 thread=message.thread,
                 reply_to=message.id if self._route.quotes(message.kind) else None,
             )
-            if not await self._try("to show a draft", partial(self._transport.draft, draft)):
+            if not await self._try(partial(self._route.draft, draft, within=_LONGEST)):
                 return
             await anyio.sleep(self._route.traits.draft_interval)
 
-    async def _try(self, doing: str, call: Callable[[], Awaitable[Any]]) -> bool:
+    async def _try(self, call: Callable[[], Awaitable[Any]]) -> bool:
         """Call the transport; whether it worked."""
         try:
-            await guarded(call, plugin=self._route.plugin, doing=doing, within=_LONGEST)
+            await call()
         except Exception as error:  # noqa: BLE001  # a plugin boundary
             self._log.warning("%s could not show a turn in %s: %s", self._route.name, self._message.chat, error)
             return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from logging import Logger
 from typing import Any
 
@@ -16,7 +16,7 @@ from nanokimi_core.contracts.transport import (
     Traits,
     Transport,
 )
-from nanokimi_core.messages import ChatKind, Outbound, Receipt
+from nanokimi_core.messages import ChatKind, Inbound, Outbound, Receipt
 from nanokimi_core.plugins import Plugin
 from nanokimi_core.supervision import guarded
 
@@ -26,6 +26,8 @@ _MOST_PACED = 10_000
 _MOST_MEMBERS = 20
 _ECHOES = 30.0
 _MOST_NAMELESS = 200
+_MOST_DRAFTED = 200
+_LATEST_DRAFTS = 30
 
 
 def traits_of(transport: object) -> Traits:
@@ -55,6 +57,7 @@ class Route:
         self._in_flight: dict[str, tuple[str, str]] = {}
         self._echoed: set[str] = set()
         self._nameless: OrderedDict[str, tuple[str, str, float]] = OrderedDict()
+        self._drafted: OrderedDict[str, tuple[str, deque[str], float]] = OrderedDict()
         self._log = log
         self._open = anyio.Event()
         self._again = anyio.Event()
@@ -134,6 +137,8 @@ class Route:
             self._echoed.discard(message.key)
         if receipt is not None and not isinstance(receipt, Receipt):
             self._log.warning("%s gave %s for a receipt", self.name, type(receipt).__name__)
+        if self._drafted:
+            self._drafted.pop(message.key, None)
         network_id = receipt.network_id if isinstance(receipt, Receipt) else None
         if network_id is None and not echoed:
             self._nameless[message.key] = (message.chat, message.text, anyio.current_time() + _ECHOES)
@@ -154,6 +159,28 @@ class Route:
         for key, (to, said, until) in self._nameless.items():
             if (to, said) == (chat, text) and now < until:
                 del self._nameless[key]
+                return True
+        return False
+
+    async def draft(self, message: Outbound, *, within: float) -> None:
+        """Show the answer so far, on a transport that can. What comes back of it is known as ours until it is sent.
+
+        Raises:
+            Exception: It isn't shown.
+        """
+        _, texts, _ = self._drafted.pop(message.key, ("", deque[str](maxlen=_LATEST_DRAFTS), 0.0))
+        texts.append(message.text)
+        self._drafted[message.key] = (message.chat, texts, anyio.current_time() + _ECHOES)
+        if len(self._drafted) > _MOST_DRAFTED:
+            self._drafted.popitem(last=False)
+        transport: Any = self.transport
+        await guarded(lambda: transport.draft(message), plugin=self.plugin, doing="to show a draft", within=within)
+
+    def is_draft(self, message: Inbound) -> bool:
+        """Whether this is the draft of an answer that isn't sent yet, which the network brings back."""
+        now = anyio.current_time()
+        for key, (chat, texts, until) in self._drafted.items():
+            if chat == message.chat and now < until and (key in (message.id, message.target) or message.text in texts):
                 return True
         return False
 
