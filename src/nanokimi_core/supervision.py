@@ -66,7 +66,7 @@ async def guarded(
             if limit.cancelled_caught:
                 raise fault(plugin, doing, f"it was not done within {within:g} s") from TimeoutError()
     except ExceptionGroup as group:
-        single = _single(group)
+        single = _refused(group) or _single(group)
         if single is None:
             raise fault(plugin, doing, describe(group)) from group
         raise single from single.__cause__
