@@ -88,6 +88,20 @@ async def test_messages_that_come_at_once_do_not_pass_the_cap_together(tmp_path:
         await given.net.until_sent(3)
 
 
+async def test_messages_that_come_at_once_do_not_pass_the_cap_of_all_chats_together(tmp_path: Path) -> None:
+    toml = {"limits": {"max_waiting_all": 5, "max_turns": 1}}
+    async with bench(tmp_path, toml, brain=(brain := Gated())).running() as given:
+        await given.net.say("runs")
+        await until_prompted(given, 1)
+        async with anyio.create_task_group() as tasks:
+            for number in range(40):
+                tasks.start_soon(given.net.say, "waits", f"c{number}", "1")
+        counters = await given.assistant.store.counters()
+        assert (counters["pending"], counters["refused_cap"]) == (6, 35)
+        brain.let_all()
+        await given.net.until_sent(41)
+
+
 async def test_a_day_has_so_many_turns_and_the_chat_hears_that_apart_from_being_full(tmp_path: Path) -> None:
     toml = {"limits": {"turns_per_day": 1, "max_waiting": 1}, "chats": {"net:rich": {"turns_per_day": 2}, "net:*": {}}}
     async with bench(tmp_path, toml, brain=(brain := Gated())).running() as given:
