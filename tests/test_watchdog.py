@@ -105,6 +105,7 @@ class Net:
             except BaseException:
                 if self.where != "swallow":
                     raise
+                time.sleep(0.001)  # without it the child's coverage, saved from another thread, takes half a minute
     async def send(self, message):
         block(30)
     async def compile(self):
