@@ -1,0 +1,49 @@
+"""What plugin authors test with; re-exports only.
+
+Everything here runs without Docker, without a network and without keys. Each name is imported from its module when it
+is first asked for: pytest loads this package in every run where NanoKimi is installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nanokimi_core.testing.conformance.checks import CheckFailed, expect, saw, until, within
+    from nanokimi_core.testing.conformance.rigs import AuthRig, BackendRig, ScriptedContext, TransportRig
+    from nanokimi_core.testing.suites import AuthSuite, BackendSuite, TransportSuite
+
+__all__ = [
+    "AuthRig",
+    "AuthSuite",
+    "BackendRig",
+    "BackendSuite",
+    "CheckFailed",
+    "ScriptedContext",
+    "TransportRig",
+    "TransportSuite",
+    "expect",
+    "saw",
+    "until",
+    "within",
+]
+
+_HOMES = {
+    "conformance.checks": ("CheckFailed", "expect", "saw", "until", "within"),
+    "conformance.rigs": ("AuthRig", "BackendRig", "ScriptedContext", "TransportRig"),
+    "suites": ("AuthSuite", "BackendSuite", "TransportSuite"),
+}
+
+if not TYPE_CHECKING:  # a type checker would take a module's __getattr__ for any name at all
+
+    def __getattr__(name: str) -> object:
+        for home, names in _HOMES.items():
+            if name in names:
+                value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -1,0 +1,120 @@
+"""What a conformance suite has to be told of a plugin and of what stands behind it: a network, an agent, a server.
+
+A rig is made for one check and thrown away after it. What a suite can always ask is a method of these classes; what
+only some can do is a method that a rig may have, each described by a protocol of its own: checks that need one of those
+don't apply to a rig without it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from logging import LoggerAdapter
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from nanokimi_core.config import Location, validate_table
+from nanokimi_core.contracts.auth import Auth
+from nanokimi_core.contracts.backend import Backend
+from nanokimi_core.contracts.transport import Transport
+from nanokimi_core.hookspecs import Spec
+from nanokimi_core.testing.conformance.checks import LOOPS, Loop
+
+T = TypeVar("T")
+
+
+@dataclass
+class ScriptedContext:
+    """A ``Context`` that notes what the owner is told.
+
+    Attributes:
+        folder: As in ``Context``.
+        name: As in ``Context``.
+        assistant: As in ``Context``.
+        installation: As in ``Context``.
+        told: What the owner was told, by key.
+    """
+
+    folder: Path
+    name: str = "tried"
+    assistant: str = "Kai"
+    installation: str = "conformance"
+    told: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.log: LoggerAdapter[Any] = LoggerAdapter(logging.getLogger(f"nanokimi.{self.name}"), {})
+
+    async def tell_owner(self, key: str, text: str) -> None:
+        """Note what the owner is told."""
+        self.told[key] = text
+
+
+class Rig(Generic[T]):
+    """One plugin, ready to be tried.
+
+    Make a subclass with ``spec`` and ``table``; start what the plugin talks to in ``__aenter__``, on this machine, and
+    end it in ``__aexit__``.
+
+    Args:
+        folder: Empty, and this rig's own.
+
+    Attributes:
+        spec: What the plugin's hook gives.
+        loops: The event loops that the plugin runs on; a plugin on an asyncio library leaves ``trio`` out.
+        patience: Seconds after which a check is given up.
+    """
+
+    spec: ClassVar[Spec[Any]]
+    loops: ClassVar[tuple[Loop, ...]] = LOOPS
+    patience: ClassVar[float] = 30.0
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.contexts: dict[str, ScriptedContext] = {}
+
+    async def __aenter__(self) -> Rig[T]:
+        return self
+
+    async def __aexit__(self, *error: object) -> None: ...
+
+    def table(self) -> Mapping[str, Any]:
+        """Give the instance's table as it would stand in the toml; relative paths start from the rig's folder."""
+        return {}
+
+    @asynccontextmanager
+    async def made(self, name: str = "tried") -> AsyncIterator[T]:
+        """Make an instance as the core does: its table is checked, and a context manager is entered.
+
+        Args:
+            name: Of the instance; each has a folder and a context of its own, and so has the next one of that name.
+        """
+        if name not in self.contexts:
+            self.contexts[name] = ScriptedContext(self.folder / name, name)
+            self.contexts[name].folder.mkdir(mode=0o700)
+        config = validate_table(self.spec.config, dict(self.table()), name, Location(None, self.folder))
+        value: Any = self.spec.create(config, self.contexts[name])
+        if hasattr(value, "__aenter__"):
+            async with value as entered:
+                yield entered
+        else:
+            yield value
+
+
+class TransportRig(Rig[Transport]):
+    """A transport and its network."""
+
+    spec: ClassVar[Spec[Transport]]
+
+
+class BackendRig(Rig[Backend]):
+    """A backend and its agent."""
+
+    spec: ClassVar[Spec[Backend]]
+
+
+class AuthRig(Rig[Auth]):
+    """An auth plugin and its account's server."""
+
+    spec: ClassVar[Spec[Auth]]
