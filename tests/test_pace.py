@@ -79,6 +79,27 @@ def test_a_chat_that_waits_for_its_own_pace_takes_no_other_chats_turn(jumping: J
     assert times[:8] == [0, 10, 20, 30, 40, 50, 60, 70]
 
 
+def test_a_burst_goes_at_once_and_a_silence_makes_up_for_it(jumping: Jumping) -> None:
+    assert jumping(lambda: paced(Timed(per_minute=30, burst=4), ["a"] * 7)) == {"a": [0, 0, 0, 0, 2, 4, 6]}
+    both = jumping(lambda: paced(Timed(per_minute_chat=30, burst=3, concurrent_sends=True), ["a"] * 5 + ["b"] * 4))
+    assert both == {"a": [0, 0, 0, 2, 4], "b": [0, 0, 0, 2]}
+
+    async def after_a_silence(seconds: float) -> list[float]:
+        wire = Timed(per_minute=30, burst=4)
+        route = Route("net", wire, "net", LOG)
+        route.open()
+        start = anyio.current_time()
+        for number in range(8):
+            if number == 4:
+                await anyio.sleep(seconds)
+            await route.send(Outbound(str(number), "a", "hi"), within=5)
+        return [round(at - start - seconds, 3) for at in wire.at["a"][4:]]
+
+    assert jumping(lambda: after_a_silence(8)) == [0, 0, 0, 0]
+    assert jumping(lambda: after_a_silence(1000)) == [0, 0, 0, 0]
+    assert jumping(lambda: after_a_silence(4)) == [0, 0, 2, 4]
+
+
 def test_an_unpaced_network_waits_for_nothing(jumping: Jumping) -> None:
     assert jumping(lambda: paced(Timed(), ["a"] * 20)) == {"a": [0] * 20}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nanokimi_core.formatting import Markup, parts, render
+from nanokimi_core.formatting import Markup, Measure, parts, render
 
 MARKUPS: list[Markup] = ["plain", "markdown", "whatsapp"]
 FENCE = re.compile(r"^[ >]*(`{3,}|~{3,})", re.MULTILINE)
@@ -220,3 +220,47 @@ CUTS: dict[str, tuple[Markup, int, str, list[str]]] = {
 @pytest.mark.parametrize(("markup", "limit", "text", "messages"), CUTS.values(), ids=CUTS)
 def test_messages_are_cut(markup: Markup, limit: int, text: str, messages: list[str]) -> None:
     assert parts(text, markup=markup, limit=limit) == messages
+
+
+# --------------------------------------------------------------------- other ways to measure
+letters = st.text("ab é中👩 \n", max_size=300)
+
+
+@bounded
+@given(documents | letters, st.sampled_from(MARKUPS), limits)
+def test_no_message_has_more_bytes_than_the_network_takes_and_nothing_gets_lost(
+    text: str, markup: Markup, limit: int
+) -> None:
+    cut = parts(text, markup=markup, limit=limit, measure="bytes")
+    assert all(len(part.encode()) <= limit for part in cut)
+    assert essence("\n".join(cut)) == essence(render(text, markup))
+
+
+def test_messages_measured_in_bytes_are_filled_as_far_as_they_go() -> None:
+    ascii_text, chinese = "word " * 200, "中" * 200
+    assert parts(ascii_text, markup="plain", limit=100, measure="bytes") == parts(ascii_text, markup="plain", limit=100)
+    cut = parts(chinese, markup="plain", limit=100, measure="bytes")
+    assert "".join(cut) == chinese
+    assert {len(part.encode()) for part in cut[:-1]} == {99}
+
+
+@bounded
+@given(documents | letters, st.sampled_from(MARKUPS), limits, st.sampled_from(["characters", "bytes"]))
+def test_where_messages_have_one_line_each_line_is_a_message_of_its_own(
+    text: str, markup: Markup, limit: int, measure: Measure
+) -> None:
+    cut = parts(text, markup=markup, limit=limit, measure=measure, lines="one")
+    assert all(len(part.splitlines()) == 1 and part.strip() for part in cut)
+    assert all(len(part.encode() if measure == "bytes" else part) <= limit for part in cut)
+    assert essence("\n".join(cut)) == essence(render(text, markup))
+
+
+def test_one_line_messages_keep_the_lines_of_an_answer() -> None:
+    text = "First *point*\n\n- one\n- two\n\n```\nprint(1)\n\n  indented\n```\n"
+    assert parts(text, markup="plain", limit=400, lines="one") == [
+        "First point",
+        "- one",
+        "- two",
+        "print(1)",
+        "  indented",
+    ]

@@ -41,13 +41,16 @@ class Traits:
     """What a network can take.
 
     Attributes:
-        max_text: Characters in one message.
+        max_text: The longest message, in what ``measure`` counts.
         markup: What the text of an ``Outbound`` is written in.
         per_minute: Sends a minute, all chats together; ``None`` is as fast as it goes.
         concurrent_sends: ``False``: ``send`` is never called twice at once on one instance.
         draft_interval: Seconds between two drafts of one answer, where the transport shows drafts.
         per_minute_chat: Sends a minute to one chat; ``None`` is as fast as it goes.
         quotes: In which chats an answer names, in ``reply_to``, the message that it answers.
+        measure: What ``max_text`` counts: characters, or bytes of UTF-8.
+        lines: Whether a message can have many lines. Where it can't, each line of an answer is a message of its own.
+        burst: Sends that may go at once before a pace applies, after a silence that made up for them.
     """
 
     max_text: int = 4000
@@ -57,6 +60,9 @@ class Traits:
     draft_interval: float = 1.0
     per_minute_chat: float | None = None
     quotes: Literal["never", "group", "always"] = "group"
+    measure: Literal["characters", "bytes"] = "characters"
+    lines: Literal["many", "one"] = "many"
+    burst: int = 1
 
 
 class Transport(Protocol):

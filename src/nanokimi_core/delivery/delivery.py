@@ -116,7 +116,8 @@ class Delivery:
         route = self._routes.get(transport)
         traits = route.traits if route else Traits()
         markup: Markup = "markdown" if notice else traits.markup  # a notice holds names, which are to stay as they are
-        cut = parts(text, markup=markup, limit=max(1, traits.max_text))
+        limit = max(1, traits.max_text)
+        cut = parts(text, markup=markup, limit=limit, measure=traits.measure, lines=traits.lines)
         return tuple(
             Owed(f"{key}.{number}", transport, chat, part, thread, None if number else reply_to, (), notice)
             for number, part in enumerate(cut)

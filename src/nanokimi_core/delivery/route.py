@@ -186,14 +186,17 @@ class Route:
 
     async def _pace(self, chat: str) -> None:
         """Wait for the chat's turn, then for the network's: a chat that waits for its own takes nobody's else."""
+        ahead = max(self.traits.burst, 1) - 1
         if self.traits.per_minute_chat:
-            await anyio.sleep_until(self._next_in.get(chat, 0.0))
+            interval = 60 / self.traits.per_minute_chat
+            await anyio.sleep_until(self._next_in.get(chat, 0.0) - ahead * interval)
         if self.traits.per_minute:
-            start = max(self._next, anyio.current_time())
-            self._next = start + 60 / self.traits.per_minute
+            between = 60 / self.traits.per_minute
+            start = max(self._next - ahead * between, anyio.current_time())
+            self._next = max(self._next, start) + between
             await anyio.sleep_until(start)
         if self.traits.per_minute_chat:
-            self._next_in[chat] = anyio.current_time() + 60 / self.traits.per_minute_chat
+            self._next_in[chat] = max(self._next_in.get(chat, 0.0), anyio.current_time()) + interval
             self._next_in.move_to_end(chat)
             if len(self._next_in) > _MOST_PACED:
                 self._next_in.popitem(last=False)
