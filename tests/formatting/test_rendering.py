@@ -61,6 +61,10 @@ PLAIN = {
     "nul": ("a\0b", "a\N{REPLACEMENT CHARACTER}b"),
     "nothing but markup": ("```\n```", "```\n```"),
     "nothing but a target": ("[a]: https://a.example", "[a]: https://a.example"),
+    "a target that nothing points at": (
+        "A word.\n\n[note]: see-below\n\nAnother.",
+        "A word.\n\n[note]: see-below\n\nAnother.",
+    ),
     "dollars": ("it costs $5 - or 3%", "it costs $5 - or 3%"),
 }
 

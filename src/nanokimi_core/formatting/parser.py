@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import normalizeReference
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
@@ -15,6 +19,7 @@ _LONGEST_RUN = 32  # more marks in a row aren't emphasis, and cost a token each
 
 _SCHEME = re.compile(r"(?<![A-Za-z0-9])https?$", re.IGNORECASE)
 _ADDRESS = re.compile(r"://[^\s<>\[\]`\"|\\]+")
+_LABEL = re.compile(r"\[((?:[^\[\]\\]|\\.)+)\]")
 _RUN = re.compile(r"([*_~\[])\1*")
 _CJK = "\u2e80"  # where the scripts begin that write words without spaces
 
@@ -39,7 +44,10 @@ def parse(text: str) -> list[Token]:
     Raises:
         TooDeep: It nests lists or quotes so deep that the parser would leave some of it out.
     """
-    tokens = _parser(links=text.count("[") <= _MANY_BRACKETS).parse(text)
+    links, env = text.count("[") <= _MANY_BRACKETS, dict[str, Any]()
+    tokens = _parser(links=links, targets=True).parse(text, env)
+    if env.get("references") and not _used(env["references"], text):
+        tokens = _parser(links=links, targets=False).parse(text)  # else these lines would not be shown
     if any(token.level >= _DEEPEST - 1 for token in tokens):
         raise TooDeep
     return tokens
@@ -50,12 +58,19 @@ def block_tokens(text: str) -> list[Token]:
     return _blocks_only().parse(text)
 
 
+def _used(targets: Iterable[str], text: str) -> bool:
+    """Whether each link target that has a line of its own is also pointed at."""
+    seen = Counter(normalizeReference(label) for label in _LABEL.findall(text))
+    return all(seen[target] > 1 for target in targets)
+
+
 @cache
-def _parser(*, links: bool) -> MarkdownIt:
+def _parser(*, links: bool, targets: bool) -> MarkdownIt:
     parser = _Parser("commonmark", {"html": False, "maxNesting": _DEEPEST}).enable(["strikethrough", "table"])
     parser.inline.ruler.before("escape", "bare_address", _bare_address)
     parser.inline.ruler.before("strikethrough", "literal_run", _literal_run)
-    return parser if links else parser.disable(["link", "image"])
+    parser.disable([*(() if links else ("link", "image")), *(() if targets else ("reference",))])
+    return parser
 
 
 @cache
