@@ -10,8 +10,35 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nanokimi_core.testing.conformance.checks import CheckFailed, expect, saw, until, within
+    from nanokimi_core.testing.conformance.checks import (
+        CheckFailed,
+        DoesNotApply,
+        expect,
+        saw,
+        until,
+        within,
+    )
     from nanokimi_core.testing.conformance.rigs import AuthRig, BackendRig, ScriptedContext, TransportRig
+    from nanokimi_core.testing.conformance.transport_abilities import (
+        BringsAgain,
+        BringsFiles,
+        BringsReactions,
+        ChangesMessages,
+        CutsLines,
+        FallsSilent,
+        Forbids,
+        HasThreads,
+        LosesAnswers,
+        Mentions,
+        RefusesLines,
+        RevokesMessages,
+        SeesAcknowledgements,
+        SeesTyping,
+        ShowsFiles,
+        Throttles,
+        WritesAsAssistant,
+        WritesGarbage,
+    )
     from nanokimi_core.testing.suites import AuthSuite, BackendSuite, TransportSuite
 
 __all__ = [
@@ -19,10 +46,29 @@ __all__ = [
     "AuthSuite",
     "BackendRig",
     "BackendSuite",
+    "BringsAgain",
+    "BringsFiles",
+    "BringsReactions",
+    "ChangesMessages",
     "CheckFailed",
+    "CutsLines",
+    "DoesNotApply",
+    "FallsSilent",
+    "Forbids",
+    "HasThreads",
+    "LosesAnswers",
+    "Mentions",
+    "RefusesLines",
+    "RevokesMessages",
     "ScriptedContext",
+    "SeesAcknowledgements",
+    "SeesTyping",
+    "ShowsFiles",
+    "Throttles",
     "TransportRig",
     "TransportSuite",
+    "WritesAsAssistant",
+    "WritesGarbage",
     "expect",
     "saw",
     "until",
@@ -30,7 +76,27 @@ __all__ = [
 ]
 
 _HOMES = {
-    "conformance.checks": ("CheckFailed", "expect", "saw", "until", "within"),
+    "conformance.transport_abilities": (
+        "BringsAgain",
+        "BringsFiles",
+        "BringsReactions",
+        "ChangesMessages",
+        "CutsLines",
+        "FallsSilent",
+        "Forbids",
+        "HasThreads",
+        "LosesAnswers",
+        "Mentions",
+        "RefusesLines",
+        "RevokesMessages",
+        "SeesAcknowledgements",
+        "SeesTyping",
+        "ShowsFiles",
+        "Throttles",
+        "WritesAsAssistant",
+        "WritesGarbage",
+    ),
+    "conformance.checks": ("CheckFailed", "DoesNotApply", "expect", "saw", "until", "within"),
     "conformance.rigs": ("AuthRig", "BackendRig", "ScriptedContext", "TransportRig"),
     "suites": ("AuthSuite", "BackendSuite", "TransportSuite"),
 }

@@ -6,14 +6,19 @@ contract wants. Nothing here needs pytest: ``nanokimi plugins check`` runs the s
 
 from __future__ import annotations
 
+import sys
+import threading
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import anyio
+from anyio.lowlevel import EventLoopToken, current_token
 
 from nanokimi_core.plugins import Kind
 from nanokimi_core.supervision import describe, loop_options
@@ -21,6 +26,7 @@ from nanokimi_core.supervision import describe, loop_options
 Loop = Literal["asyncio", "trio"]
 LOOPS: tuple[Loop, ...] = ("asyncio", "trio")
 _TICK = 0.005
+_NOTED: ContextVar[list[str]] = ContextVar("what a check has seen")
 _CORE = str(Path(__file__).parent.parent.parent)
 
 
@@ -34,7 +40,13 @@ def saw(what: str) -> NoReturn:
     Raises:
         CheckFailed: Always.
     """
+    with suppress(LookupError):
+        _NOTED.get().append(what)
     raise CheckFailed(what)
+
+
+class DoesNotApply(Exception):
+    """A check finds nothing to look at: the plugin doesn't claim what it is about; the text says what."""
 
 
 def expect(condition: object, otherwise: str) -> None:
@@ -86,7 +98,7 @@ class Check:
         kind: Of plugin.
         name: In a few words; unique within the kind.
         wants: What the contract wants, in a sentence.
-        needs: Methods that the rig must have for it; without them the check doesn't apply.
+        needs: Methods, or flags that are set, that the rig must have for it; else the check doesn't apply.
         run: Does it.
     """
 
@@ -97,8 +109,10 @@ class Check:
     run: Callable[[Any], Awaitable[None]]
 
     def lacking(self, rig: type[Any]) -> list[str]:
-        """Name what a rig would need to have for this check, and hasn't."""
-        return [name for name in self.needs if not callable(getattr(rig, name, None))]
+        """Name what a rig would need to have for this check, and hasn't; or the reason why the rig is excused."""
+        if self.name in (excused := getattr(rig, "excused", {})):
+            return [excused[self.name]]
+        return [f"the rig has no {name}" for name in self.needs if not getattr(rig, name, None)]
 
 
 def check(kind: Kind, *needs: str) -> Callable[[Callable[[Any], Awaitable[None]]], Check]:
@@ -106,7 +120,7 @@ def check(kind: Kind, *needs: str) -> Callable[[Callable[[Any], Awaitable[None]]
 
     Args:
         kind: Of plugin.
-        needs: Methods that the rig must have for it.
+        needs: Methods, or flags that are set, that the rig must have for it.
     """
 
     def make(function: Callable[[Any], Awaitable[None]]) -> Check:
@@ -123,7 +137,7 @@ class Finding:
     Attributes:
         check: It.
         loop: What it ran on.
-        outcome: ``not applicable`` is for want of something in the rig, which ``saw`` then names.
+        outcome: ``not applicable`` is for want of something in the rig or the plugin, which ``saw`` then names.
         saw: What was seen instead; empty where it passed.
     """
 
@@ -148,20 +162,86 @@ def run_check(check: Check, rig: type[Any], folder: Path, loop: Loop = "asyncio"
         loop: What to run on.
     """
     if lacking := check.lacking(rig):
-        return Finding(check, loop, "not applicable", f"the rig has no {', '.join(lacking)}")
-    options = loop_options() if loop == "asyncio" else {}
-    try:
-        anyio.run(_run, check, rig, folder, backend=loop, backend_options=options)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin boundary
-        return Finding(check, loop, "failed", _seen(error))
-    return Finding(check, loop, "passed")
+        return Finding(check, loop, "not applicable", ", ".join(lacking))
+    return _Attempt(check, rig, folder, loop).finding()
 
 
-async def _run(check: Check, rig: type[Any], folder: Path) -> None:
-    limit = rig.patience
-    with within(limit, f"the check was not over after {limit:g} s"):
-        async with rig(folder) as made:
-            await check.run(made)
+class _Attempt:
+    """A check that runs in a thread, so that a plugin that can't be ended ends nothing else.
+
+    What was seen is noted when it is seen: where the plugin then swallows its cancellation, or blocks the event loop,
+    the thread is left behind.
+    """
+
+    def __init__(self, check: Check, rig: type[Any], folder: Path, loop: Loop) -> None:
+        self._check, self._rig, self._folder, self._loop = check, rig, folder, loop
+        self._noted: list[str] = []
+        self._over = threading.Event()
+        self._error: BaseException | None = None
+        self._token: EventLoopToken | None = None
+
+    def finding(self) -> Finding:
+        """Run the check, and say what came of it."""
+        thread = threading.Thread(target=self._work, name=f"check: {self._check.name}", daemon=True)
+        thread.start()
+        if not self._wait(self._rig.patience):
+            return Finding(self._check, self._loop, "failed", self._abandon(thread.ident))
+        if isinstance(self._error, DoesNotApply):
+            return Finding(self._check, self._loop, "not applicable", str(self._error))
+        if self._error is not None:
+            return Finding(self._check, self._loop, "failed", self._noted[0] if self._noted else _seen(self._error))
+        return Finding(self._check, self._loop, "passed")
+
+    def _wait(self, patience: float) -> bool:
+        """Wait for the end, for a third of the patience more than it should take; from what was seen on, only that."""
+        late, ending = time.monotonic() + patience, patience / 3
+        while not self._over.wait(_TICK if self._noted else 10 * _TICK):
+            now = time.monotonic()
+            if self._noted:
+                late = min(late, now)
+            if now > late + ending:
+                return False
+        return True
+
+    def _abandon(self, thread: int | None) -> str:
+        frame = sys._current_frames().get(thread or 0)
+        first = self._noted[0] if self._noted else f"the check was not over after {self._rig.patience:g} s"
+        blocked = ""
+        if frame is not None and not self._answers():
+            blocked = f"; the event loop is blocked at {frame.f_code.co_filename}:{frame.f_lineno}"
+        if self._loop == "asyncio" and self._token is not None:
+            loop: Any = self._token.native_token
+            with suppress(RuntimeError):  # it has just ended
+                loop.call_soon_threadsafe(loop.stop)
+        return f"{first}; what was running then could not be ended{blocked}"
+
+    def _answers(self) -> bool:
+        """Whether the event loop still turns."""
+        token: Any = self._token.native_token if self._token is not None else None
+        soon = getattr(token, "call_soon_threadsafe", None) or getattr(token, "run_sync_soon", None)
+        answered = threading.Event()
+        with suppress(RuntimeError):  # it has just ended
+            if soon is not None:
+                soon(answered.set)
+        return answered.wait(1.0)
+
+    def _work(self) -> None:
+        noted = _NOTED.set(self._noted)
+        options = loop_options() if self._loop == "asyncio" else {}
+        try:
+            anyio.run(self._run, backend=self._loop, backend_options=options)
+        except BaseException as error:  # noqa: BLE001  # a plugin boundary, and the end of the thread
+            self._error = _find(error, DoesNotApply) or error
+        finally:
+            _NOTED.reset(noted)
+            self._over.set()
+
+    async def _run(self) -> None:
+        self._token = current_token()
+        limit = self._rig.patience
+        with within(limit, f"the check was not over after {limit:g} s"):
+            async with self._rig(self._folder) as made:
+                await self._check.run(made)
 
 
 def _seen(error: BaseException) -> str:

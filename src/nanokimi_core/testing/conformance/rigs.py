@@ -8,12 +8,13 @@ don't apply to a rig without it.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from logging import LoggerAdapter
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from nanokimi_core.config import Location, validate_table
 from nanokimi_core.contracts.auth import Auth
@@ -64,17 +65,19 @@ class Rig(Generic[T]):
         spec: What the plugin's hook gives.
         loops: The event loops that the plugin runs on; a plugin on an asyncio library leaves ``trio`` out.
         patience: Seconds after which a check is given up.
+        excused: Names of checks that don't apply to this plugin, each with the reason.
     """
 
     spec: ClassVar[Spec[Any]]
     loops: ClassVar[tuple[Loop, ...]] = LOOPS
     patience: ClassVar[float] = 30.0
+    excused: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.contexts: dict[str, ScriptedContext] = {}
 
-    async def __aenter__(self) -> Rig[T]:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *error: object) -> None: ...
@@ -102,10 +105,38 @@ class Rig(Generic[T]):
             yield value
 
 
-class TransportRig(Rig[Transport]):
-    """A transport and its network."""
+class TransportRig(Rig[Transport], ABC):
+    """A transport and its network, seen from the network's side.
+
+    ``write`` and ``shown`` are all that it must have besides ``spec`` and ``table``; what else a network can do is
+    described by the protocols of ``transport_abilities``, each a method or two.
+
+    Attributes:
+        chat: The network's own name of the chat that ``write`` writes in: ``Inbound.chat``.
+        keeps: The network keeps what is written while the transport is away, and brings it afterwards.
+        shows_a_key_once: The network, or the transport, lets a second message under one key pass only once.
+        secrets: What stands in ``table`` and may never be seen: in a log, a ``repr``, an error.
+    """
 
     spec: ClassVar[Spec[Transport]]
+    chat: str
+    keeps: ClassVar[bool] = False
+    shows_a_key_once: ClassVar[bool] = False
+    secrets: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    async def write(self, text: str) -> None:
+        """Let somebody write this in ``chat``; returns when the network has it."""
+
+    @abstractmethod
+    async def shown(self, chat: str) -> Sequence[str]:
+        """Give what people see of the assistant in a chat, in order, drafts included; each message as one text."""
+
+    def beside(self) -> TransportRig:
+        """Give a second rig, with a network of its own, or at least with a chat of its own in the same network."""
+        folder = self.folder / "beside"
+        folder.mkdir()
+        return type(self)(folder)
 
 
 class BackendRig(Rig[Backend]):
