@@ -7,16 +7,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
 from anyio.abc import ByteReceiveStream, Process
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 TIMEOUT = 20.0
 _AT_ONCE = max(2, os.cpu_count() or 2)
 _LARGEST = 1_000_000
+_ENDING = 5.0
 
 Answer = dict[str, Any]
 
@@ -41,34 +43,84 @@ async def ask_all(questions: Sequence[Sequence[str]], *, seconds: float) -> list
     return answers
 
 
+async def follow(module: str, arguments: Sequence[str], hear: Callable[[Answer], float], *, seconds: float) -> str:
+    """Hear what a child prints, object by object, until one of them is ``{"done": true}``.
+
+    Args:
+        module: Of ``nanokimi_core.cli``; the child's program.
+        arguments: Its command line.
+        hear: Is called with each object, and says in how many seconds the next one must come.
+        seconds: In which the first one must come.
+
+    Returns:
+        Why the child ended before it had said all; empty where it hadn't.
+    """
+    said = {"err": b""}
+    async with _child(module, arguments) as child:
+        out, err = _pipes(child)
+        lines = BufferedByteReceiveStream(out)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_drain, err, said, "err")
+            try:
+                while True:
+                    with anyio.fail_after(seconds):
+                        answer = json.loads(await lines.receive_until(b"\n", _LARGEST))
+                    if answer.get("done"):
+                        return ""
+                    seconds = hear(answer)
+            except TimeoutError:
+                return f"it took longer than {seconds:g} s"
+            except (anyio.EndOfStream, anyio.IncompleteRead):
+                with anyio.move_on_after(_ENDING):
+                    await child.wait()
+            finally:
+                tasks.cancel_scope.cancel()
+        return _how_it_ended(child, said["err"])
+
+
 async def _ask(question: Sequence[str], seconds: float) -> Answer:
-    command = [sys.executable, "-P", "-m", "nanokimi_core.cli.look", *question]
-    async with await anyio.open_process(command, stdin=subprocess.DEVNULL, start_new_session=True) as child:
-        try:
-            with anyio.move_on_after(seconds):
-                return await _listen(child)
-        finally:
-            _end(child)
+    async with _child("look", question) as child:
+        with anyio.move_on_after(seconds):
+            return await _listen(child)
     return _no_answer(f"it took longer than {seconds:g} s", "mend or uninstall it, or give it longer with --timeout")
 
 
-async def _listen(child: Process) -> Answer:
+@asynccontextmanager
+async def _child(module: str, arguments: Sequence[str]) -> AsyncIterator[Process]:
+    command = [sys.executable, "-P", "-m", f"nanokimi_core.cli.{module}", *arguments]
+    async with await anyio.open_process(command, stdin=subprocess.DEVNULL, start_new_session=True) as child:
+        try:
+            yield child
+        finally:
+            _end(child)
+
+
+def _pipes(child: Process) -> tuple[ByteReceiveStream, ByteReceiveStream]:
     assert child.stdout is not None  # noqa: S101  # for the type checker: pipes are the default
     assert child.stderr is not None  # noqa: S101
+    return child.stdout, child.stderr
+
+
+async def _listen(child: Process) -> Answer:
+    out, err = _pipes(child)
     said = {"out": b"", "err": b""}
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_drain, child.stderr, said, "err")
-        await _drain(child.stdout, said, "out")
+        tasks.start_soon(_drain, err, said, "err")
+        await _drain(out, said, "out")
         await child.wait()
         tasks.cancel_scope.cancel()
     with suppress(ValueError):
         answer = json.loads(said["out"])
         if isinstance(answer, dict):
             return answer
-    last = said["err"].decode("utf-8", "replace").strip().rpartition("\n")[2][-300:]
+    return _no_answer(_how_it_ended(child, said["err"]), "mend or uninstall it")
+
+
+def _how_it_ended(child: Process, err: bytes) -> str:
+    last = err.decode("utf-8", "replace").strip().rpartition("\n")[2][-300:]
     code = child.returncode or 0
     end = f"signal {-code}" if code < 0 else f"exit code {code}"
-    return _no_answer(f"it ended the process ({end}){f': {last}' if last else ''}", "mend or uninstall it")
+    return f"it ended the process ({end}){f': {last}' if last else ''}"
 
 
 async def _drain(stream: ByteReceiveStream, said: dict[str, bytes], name: str) -> None:

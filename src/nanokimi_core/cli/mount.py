@@ -74,7 +74,7 @@ def mounted(ctx: typer.Context, name: str) -> tuple[Any, Plugin] | None:
         raise CommandError(f'plugin "{plugin}" brings no commands', remedy="see: nanokimi --help")
     provided = found[0]
     ctx.obj = Mounted(name, host, provided, config)
-    return _import(provided), provided.plugin
+    return import_commands(provided), provided.plugin
 
 
 def _plugin_of(name: str, config: Path | None, known: list[str]) -> str | None:
@@ -92,7 +92,12 @@ def _settings(config: Path | None) -> Settings:
     return load(location)
 
 
-def _import(provided: Provided) -> Any:
+def import_commands(provided: Provided) -> Any:
+    """Import the commands that a plugin brings.
+
+    Raises:
+        PluginError: They can't be imported, or are no typer app.
+    """
     plugin = provided.plugin
     module, _, attribute = str(provided.spec.commands).partition(":")
     try:

@@ -51,7 +51,7 @@ def command(app: typer.Typer, name: str, *examples: str) -> Callable[[Function],
     """Make a function a command of an app; its docstring is the help, and examples stand at the help's end."""
 
     def declare(function: Function) -> Function:
-        text = _unwrapped(function.__doc__ or "")
+        text = unwrapped(function.__doc__)
         return app.command(name, help=text, epilog=example(*examples))(function)
 
     return declare
@@ -67,9 +67,9 @@ def chosen_config(ctx: typer.Context, config: Path | None) -> Path | None:
     return config or ctx.find_root().params.get("config")
 
 
-def _unwrapped(text: str) -> str:
+def unwrapped(text: str | None) -> str:
     """Make each paragraph one line, to be wrapped at the terminal's width."""
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in (text or "").split("\n\n"))
 
 
 def _markup() -> Any:

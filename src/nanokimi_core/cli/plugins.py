@@ -1,18 +1,20 @@
-"""``nanokimi plugins``."""
+"""``nanokimi plugins``: the list, ``new`` and ``check``."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import anyio
 import typer
 
 from nanokimi_core.cli.children import TIMEOUT, Answer, ask_all
+from nanokimi_core.cli.guard import FAILED
 from nanokimi_core.cli.opening import find_setup
-from nanokimi_core.cli.options import Config, Json, command, new_app
+from nanokimi_core.cli.options import Config, Json, command, example, new_app, unwrapped
 from nanokimi_core.cli.output import say, say_json, say_table
 from nanokimi_core.config import Settings
 from nanokimi_core.plugins import Plugin, installed
@@ -51,13 +53,14 @@ class Seen:
     remedy: str = ""
 
 
-@command(app, "plugins", "nanokimi plugins", "nanokimi plugins --json")
 def plugins(ctx: typer.Context, json: Json = False, timeout: Timeout = TIMEOUT, config: Config = None) -> None:
-    """List the installed plugins, and what is wrong with them.
+    """List the installed plugins, and what is wrong with them; or make a new one, or check one.
 
     Each is looked at in a process of its own, so that a broken one is listed with the cause. "enabled" means that the
     toml uses it.
     """
+    if ctx.invoked_subcommand is not None:
+        return
     settings = find_setup(ctx, config).settings
     seen = look_at_all(settings, timeout)
     if json:
@@ -67,6 +70,55 @@ def plugins(ctx: typer.Context, json: Json = False, timeout: Timeout = TIMEOUT, 
     for plugin in seen:
         if plugin.cause:
             say(f"\n{plugin.name}: {plugin.cause}" + (f"; {plugin.remedy}" if plugin.remedy else ""))
+
+
+app.callback(
+    invoke_without_command=True,
+    help=unwrapped(plugins.__doc__),
+    epilog=example("nanokimi plugins", "nanokimi plugins --json", "nanokimi plugins new transport post"),
+)(plugins)
+
+
+@command(app, "new", "nanokimi plugins new transport post", "nanokimi plugins new auth vault --dir ../vault")
+def new(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="transport, backend or auth.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the toml shall call it.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="DIR", help="Its folder, new or empty; ./nanokimi-KIND-NAME."),
+    ] = None,
+) -> None:
+    """Write a new plugin that works: a distribution with its tests, to be changed into what it shall be.
+
+    It can be installed and used as it is: a small chat network, agent or account on this machine.
+    """
+    from nanokimi_core.cli.plugins_new import make
+
+    make(kind, name, folder)
+
+
+@command(app, "check", "nanokimi plugins check post", "nanokimi plugins check nanokimi-transport-post --json")
+def check(
+    plugin: Annotated[str, typer.Argument(metavar="DIST", help="An installed distribution, or a plugin's name.")],
+    json: Json = False,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0.1,
+            help="How long to wait for it to load; a check waits for as long as the rig says.",
+        ),
+    ] = TIMEOUT,
+) -> None:
+    """Check whether an installed plugin does what the contract wants of it.
+
+    It is loaded and looked at, and tried with the rig that its distribution brings (entry point group nanokimi.rigs).
+    All of it happens in processes of their own. Exits with 1 when something fails.
+    """
+    from nanokimi_core.cli.plugins_check import check_all
+
+    if not check_all(plugin, timeout, json=json):
+        raise typer.Exit(FAILED)
 
 
 def look_at_all(settings: Settings, timeout: float) -> list[Seen]:
