@@ -8,16 +8,17 @@ don't apply to a rig without it.
 from __future__ import annotations
 
 import logging
+import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from logging import LoggerAdapter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from nanokimi_core.config import Location, validate_table
-from nanokimi_core.contracts.auth import Auth
+from nanokimi_core.contracts.auth import Auth, Need
 from nanokimi_core.contracts.backend import Backend
 from nanokimi_core.contracts.transport import Transport
 from nanokimi_core.hookspecs import Spec
@@ -145,7 +146,49 @@ class BackendRig(Rig[Backend]):
     spec: ClassVar[Spec[Backend]]
 
 
-class AuthRig(Rig[Auth]):
-    """An auth plugin and its account's server."""
+class AuthRig(Rig[Auth], ABC):
+    """An auth plugin and its account, seen from the side of the one who has the account.
+
+    ``give`` and ``lose`` are all that it must have besides ``spec`` and ``table``; what else an account can do is
+    described by the protocols of ``auth_abilities``, each a method or two.
+
+    Attributes:
+        need: What grants are asked for.
+        making: The instance that is made, for a ``table`` that isn't the same for all.
+        canaries: Every secret that the rig has handed out: ``give`` adds to it. None may be seen in a text.
+    """
 
     spec: ClassVar[Spec[Auth]]
+    need: ClassVar[Need] = Need(
+        "kimi-code", PurePosixPath("/home/node/.kimi-code"), (os.geteuid() or 1000, os.getegid() or 1000)
+    )
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.making = "tried"
+        self.canaries: list[str] = []
+
+    @abstractmethod
+    async def give(self, name: str = "tried") -> None:
+        """Put good credentials where this instance looks for them; each time others, also for another instance."""
+
+    @abstractmethod
+    async def lose(self, name: str = "tried") -> None:
+        """Take this instance's credentials away."""
+
+    async def refuse(self, name: str = "tried") -> None:
+        """Let the account's server refuse what was given, until the next ``give``; for plugins that ask a server."""
+
+    def home(self, name: str = "tried") -> Path:
+        """Give an instance's folder, also before the instance is made."""
+        if name not in self.contexts:
+            self.contexts[name] = ScriptedContext(self.folder / name, name)
+            self.contexts[name].folder.mkdir(mode=0o700)
+        return self.contexts[name].folder
+
+    @asynccontextmanager
+    async def made(self, name: str = "tried") -> AsyncIterator[Auth]:
+        """Make an instance as the core does."""
+        self.making = name
+        async with super().made(name) as auth:
+            yield auth
