@@ -56,26 +56,30 @@ async def follow(module: str, arguments: Sequence[str], hear: Callable[[Answer],
         Why the child ended before it had said all; empty where it hadn't.
     """
     said = {"err": b""}
-    async with _child(module, arguments) as child:
+    async with _child(module, arguments) as child, anyio.create_task_group() as tasks:
         out, err = _pipes(child)
-        lines = BufferedByteReceiveStream(out)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_drain, err, said, "err")
-            try:
-                while True:
-                    with anyio.fail_after(seconds):
-                        answer = json.loads(await lines.receive_until(b"\n", _LARGEST))
-                    if answer.get("done"):
-                        return ""
-                    seconds = hear(answer)
-            except TimeoutError:
-                return f"it took longer than {seconds:g} s"
-            except (anyio.EndOfStream, anyio.IncompleteRead):
-                with anyio.move_on_after(_ENDING):
-                    await child.wait()
-            finally:
-                tasks.cancel_scope.cancel()
-        return _how_it_ended(child, said["err"])
+        tasks.start_soon(_drain, err, said, "err")
+        late = await _hear(BufferedByteReceiveStream(out), hear, seconds)
+        if not late:
+            with anyio.move_on_after(_ENDING):
+                await child.wait()
+        tasks.cancel_scope.cancel()
+    return _how_it_ended(child, said["err"]) if late is None else late
+
+
+async def _hear(lines: BufferedByteReceiveStream, hear: Callable[[Answer], float], seconds: float) -> str | None:
+    """Give why no answer came in time; empty where the child has said all, ``None`` where it ended before."""
+    while True:
+        try:
+            with anyio.fail_after(seconds):
+                answer = json.loads(await lines.receive_until(b"\n", _LARGEST))
+        except TimeoutError:
+            return f"it took longer than {seconds:g} s"
+        except (anyio.EndOfStream, anyio.IncompleteRead):
+            return None
+        if answer.get("done"):
+            return ""
+        seconds = hear(answer)
 
 
 async def _ask(question: Sequence[str], seconds: float) -> Answer:

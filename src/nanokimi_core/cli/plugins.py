@@ -103,11 +103,7 @@ def check(
     json: Json = False,
     timeout: Annotated[
         float,
-        typer.Option(
-            metavar="SECONDS",
-            min=0.1,
-            help="How long to wait for it to load; a check waits for as long as the rig says.",
-        ),
+        typer.Option(metavar="SECONDS", min=0.1, help="How long to wait for it to load, and for a check that hangs."),
     ] = TIMEOUT,
 ) -> None:
     """Check whether an installed plugin does what the contract wants of it.

@@ -19,7 +19,6 @@ from nanokimi_core.plugins import Plugin, installed
 
 _LOST = 3  # trials that may end or hang their process, before the rest of them isn't tried any more
 _LONGEST_PATIENCE = 300.0
-_GRACE = 15.0  # seconds, after which a trial that should have ended by itself is ended from outside
 _MARKS = {"passed": "passed", "failed": "FAILED", "not applicable": "n/a"}
 
 
@@ -138,7 +137,7 @@ class _Watch:
 
     Args:
         report: What it becomes.
-        seconds: How long anything may take that doesn't say how long it takes.
+        seconds: How long anything may take beyond what it says.
         silent: Whether nothing is printed.
     """
 
@@ -154,8 +153,7 @@ class _Watch:
             self.report.kinds, self.report.rig = answer["kinds"], answer["rig"]
         elif "begun" in answer:
             self._begun = answer["begun"]
-            if answer["patience"] is not None:
-                return min(float(answer["patience"]), _LONGEST_PATIENCE) + _GRACE
+            return self.seconds + min(float(answer["patience"]), _LONGEST_PATIENCE)
         elif "found" in answer:
             self._begun = None
             self._add(Found(**answer["found"]))

@@ -45,14 +45,14 @@ class Trial:
         wants: What the contract wants, in a sentence.
         run: Tries it; gives the outcome and what was seen.
         loop: What it runs on, where that matters.
-        patience: Seconds after which it ends by itself; ``None`` where it may not.
+        patience: Seconds that it is given.
     """
 
     check: str
     wants: str
     run: Callable[[], tuple[Outcome, str]]
     loop: str = ""
-    patience: float | None = None
+    patience: float = 0.0
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from nanokimi_core.errors import CommandError
 from nanokimi_core.plugins import KINDS, Kind, installed
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-_LONGEST = 40
+_LONGEST = 24
 _ENDING = ".tmpl"
 _FIRST_PORT, _PORTS = 20_000, 10_000
 
