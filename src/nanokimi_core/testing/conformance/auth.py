@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from nanokimi_core.testing.conformance.auth_grants import GRANT_CHECKS
+from nanokimi_core.testing.conformance.auth_keys import KEY_CHECKS
+from nanokimi_core.testing.conformance.auth_logins import LOGIN_CHECKS
+from nanokimi_core.testing.conformance.auth_privacy import PRIVACY_CHECKS
+from nanokimi_core.testing.conformance.auth_states import STATE_CHECKS
 from nanokimi_core.testing.conformance.checks import Check
 
-AUTH_CHECKS: tuple[Check, ...] = ()
+AUTH_CHECKS: tuple[Check, ...] = (*GRANT_CHECKS, *STATE_CHECKS, *LOGIN_CHECKS, *KEY_CHECKS, *PRIVACY_CHECKS)

@@ -1,0 +1,289 @@
+"""What the contract wants of grants."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import anyio
+from pydantic import SecretStr
+
+from nanokimi_core.contracts.auth import Auth, Grant, Mount
+from nanokimi_core.conversation.accounts import Account, AccountFault
+from nanokimi_core.errors import LoginNeeded
+from nanokimi_core.testing.conformance.auth_abilities import Expires
+from nanokimi_core.testing.conformance.auth_asking import (
+    ANSWER,
+    MOMENTS,
+    cancelled_after,
+    denied,
+    granted,
+    key_of,
+    started_with,
+)
+from nanokimi_core.testing.conformance.checks import Check, check, expect, saw, within
+from nanokimi_core.testing.conformance.rigs import AuthRig
+
+_AT_ONCE = 20
+_FEWEST_WORDS = 3
+_MOST_FILES = 1000
+
+
+@check("auth")
+async def has_its_methods(rig: AuthRig) -> None:
+    """The object has grant, rejected and status."""
+    async with rig.made() as auth:
+        missing = [name for name in ("grant", "rejected", "status") if not callable(getattr(auth, name, None))]
+        expect(not missing, f"{type(auth).__name__} has no {', '.join(missing)}")
+
+
+@check("auth")
+async def a_grant_is_whole(rig: AuthRig) -> None:
+    """A Grant has the types that it declares, names a provider, a server and a model, and is valid now."""
+    await rig.give()
+    async with rig.made() as auth:
+        wrong = list(_wrong_in(await granted(rig, auth)))
+        expect(not wrong, "; ".join(wrong))
+
+
+def _wrong_in(grant: Grant) -> Iterator[str]:
+    given: dict[str, Any] = vars(grant)
+    for name in ("provider", "base_url", "model", "fingerprint"):
+        if not (isinstance(given[name], str) and given[name].strip()):
+            yield f"{name} is {given[name]!r}, not a text"
+    if isinstance(grant.base_url, str) and not grant.base_url.startswith(("http://", "https://")):
+        yield f"base_url is {grant.base_url!r}, which is no http or https address"
+    size = given["context_size"]
+    if not isinstance(size, int) or isinstance(size, bool) or size <= 0:
+        yield f"context_size is {size!r}, not a number of tokens"
+    if not isinstance(given["api_key"], SecretStr | None):
+        yield f"api_key is a {type(grant.api_key).__name__}, not a SecretStr"
+    if given["oauth_key"] is not None and not isinstance(given["oauth_key"], str):
+        yield f"oauth_key is {grant.oauth_key!r}, not a text"
+    if not _are(given["mounts"], tuple, Mount):
+        yield "mounts is not a tuple of Mount"
+    if not _are(given["capabilities"], frozenset, str):
+        yield "capabilities is not a frozenset of texts"
+    if not _are(given["environment"], tuple, tuple) or any(not _is_a_setting(each) for each in given["environment"]):
+        yield "environment is not a tuple of pairs of texts"
+    yield from _wrong_in_the_end(given["expires_at"])
+
+
+def _are(value: Any, kind: type, each: type) -> bool:
+    return isinstance(value, kind) and all(isinstance(one, each) for one in value)  # type: ignore[attr-defined]
+
+
+def _is_a_setting(pair: Any) -> bool:
+    return len(pair) == 2 and all(isinstance(part, str) for part in pair)
+
+
+def _wrong_in_the_end(end: Any) -> Iterator[str]:
+    if end is None:
+        return
+    if not isinstance(end, datetime) or end.tzinfo is None:
+        yield f"expires_at is {end!r}, not a time with a zone"
+    elif end <= datetime.now(UTC):
+        yield f"expires_at is {end:%Y-%m-%d %H:%M:%S %Z}, which is over"
+
+
+@check("auth")
+async def mounts_can_be_read_by_the_agent(rig: AuthRig) -> None:
+    """What a grant mounts are directories that exist, named from the root, and need.user can read what is in them."""
+    await rig.give()
+    async with rig.made() as auth:
+        grant = await granted(rig, auth)
+    for mount in grant.mounts:
+        expect(mount.source.is_absolute(), f"the mount's source {mount.source} is relative")
+        expect(mount.source.is_dir(), f"the mount's source {mount.source} is no directory")
+        target: Any = mount.target
+        expect(isinstance(target, PurePosixPath), f"the mount's target {target!r} is no PurePosixPath")
+        expect(target.is_absolute(), f"the mount's target {target} is relative")
+        closed = [path for path in _everything_in(mount.source) if not _can_read(path, rig.need.user)]
+        expect(not closed, f"uid {rig.need.user[0]} can't read {closed[:1]}, mode {_mode(closed)}")
+
+
+def _everything_in(folder: Path) -> list[Path]:
+    return [folder, *sorted(folder.rglob("*"))[:_MOST_FILES]]
+
+
+def _can_read(path: Path, user: tuple[int, int]) -> bool:
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode) or user[0] == 0:
+        return True
+    wanted = 0o5 if stat.S_ISDIR(status.st_mode) else 0o4
+    shift = 6 if status.st_uid == user[0] else 3 if status.st_gid == user[1] else 0
+    return (status.st_mode >> shift) & wanted == wanted or _has_acl(path)
+
+
+def _has_acl(path: Path) -> bool:
+    import os
+
+    names = os.listxattr(path, follow_symlinks=False) if hasattr(os, "listxattr") else []
+    return "system.posix_acl_access" in names
+
+
+def _mode(paths: list[Path]) -> str:
+    return f"{stat.S_IMODE(paths[0].lstat().st_mode):04o}" if paths else ""
+
+
+@check("auth")
+async def the_fingerprint_stays(rig: AuthRig) -> None:
+    """Two grants of the same account have the same fingerprint: each change of it starts the agents again."""
+    await rig.give()
+    async with rig.made() as auth:
+        first, second = await granted(rig, auth), await granted(rig, auth)
+    expect(
+        first.fingerprint == second.fingerprint,
+        f"the fingerprints of two grants, one after the other, are {first.fingerprint!r} and {second.fingerprint!r}",
+    )
+
+
+@check("auth")
+async def the_fingerprint_follows_what_an_agent_is_started_with(rig: AuthRig) -> None:
+    """The fingerprint changes with a grant's key, server, model, mounts and environment, which need a new start."""
+    await rig.give()
+    async with rig.made() as auth:
+        before = await granted(rig, auth)
+        await rig.give()
+        after = await granted(rig, auth)
+    old, new = started_with(before), started_with(after)
+    changed = [name for name in old if old[name] != new[name]]
+    expect(
+        not changed or before.fingerprint != after.fingerprint,
+        f"with other credentials, {', '.join(changed)} of the grant changed, and the fingerprint did not",
+    )
+
+
+@check("auth")
+async def without_credentials_the_next_account_serves(rig: AuthRig) -> None:
+    """Where grant has no credentials it raises LoginNeeded, and nothing else: the chain goes on to the next account."""
+    await rig.give("second")
+    async with rig.made("first") as first, rig.made("second") as second:
+        expected = await granted(rig, second)
+        account = _chain(first=first, second=second)
+        try:
+            grant = await account.grant(rig.need)
+        except AccountFault as error:
+            saw(f"of a chain of two, the first without credentials: {error.message}")
+        except LoginNeeded as error:
+            saw(f"of a chain of two, none gave a grant, although the second has credentials: {error}")
+        served = str(account.fingerprint).split(":")[0]
+        expect(served == "second", f"the {served} account of the chain served, which has no credentials")
+        expect(key_of(grant) == key_of(expected), "the chain's grant has another key than the second account's own")
+
+
+def _chain(**auths: Auth) -> Account:
+    return Account(lambda: list(auths.items()), keep_secret=lambda _: None)
+
+
+@check("auth")
+async def a_needed_login_says_what_to_do(rig: AuthRig) -> None:
+    """LoginNeeded carries one sentence that tells the owner what to do."""
+    async with rig.made() as auth:
+        try:
+            await _chain(tried=auth).grant(rig.need)
+        except LoginNeeded as error:
+            said = str(error).removeprefix("tried: ").strip()
+        except AccountFault:
+            return  # what comes in place of LoginNeeded is the matter of the check before
+        else:
+            return
+    expect(len(said.split()) >= _FEWEST_WORDS, f"LoginNeeded says no more than {said!r}")
+    expect("\n" not in said, f"LoginNeeded says it in several lines: {said!r}")
+
+
+@check("auth")
+async def changed_credentials_are_noticed(rig: AuthRig) -> None:
+    """What was taken away or brought by another process counts from the next grant on, without a restart."""
+    await rig.give()
+    async with rig.made() as auth:
+        await granted(rig, auth)
+        await rig.lose()
+        expect(await denied(rig, auth), "there was still a grant after the credentials had been taken away")
+        await rig.give()
+        await granted(rig, auth)
+
+
+@check("auth")
+async def many_grants_at_once(rig: AuthRig) -> None:
+    """Grants can be asked for at the same time, one for each chat, also while credentials have to be renewed."""
+    await rig.give()
+    grants: list[Grant] = []
+    async with rig.made() as auth:
+        if isinstance(rig, Expires):
+            await granted(rig, auth)
+            await rig.expire()
+
+        async def ask() -> None:
+            grants.append(await granted(rig, auth))
+
+        with within(ANSWER, lambda: f"of {_AT_ONCE} grants that were asked for at once, {len(grants)} came"):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(_AT_ONCE):
+                    tasks.start_soon(ask)
+    keys = {key_of(grant) for grant in grants}
+    expect(len(keys) == 1, f"{_AT_ONCE} grants of one account, asked for at once, have {len(keys)} different keys")
+
+
+@check("auth", "expire")
+async def ended_credentials_are_renewed(rig: AuthRig) -> None:
+    """Credentials that have ended and can be renewed are renewed by grant, and what came of it is kept."""
+    await rig.give()
+    async with rig.made() as auth:
+        await granted(rig, auth)
+        assert isinstance(rig, Expires)  # noqa: S101  # for the type checker
+        await rig.expire()
+        await granted(rig, auth)
+        async with rig.made() as another:
+            await granted(rig, another)
+
+
+@check("auth")
+async def a_cancelled_grant_leaves_the_credentials(rig: AuthRig) -> None:
+    """A grant that is cancelled, at whatever point, leaves the credentials as good as they were."""
+    await rig.give()
+    async with rig.made() as auth:
+        for moment in MOMENTS:
+            if isinstance(rig, Expires):
+                await rig.expire()
+            await cancelled_after(moment, lambda: auth.grant(rig.need))
+            expect(not await denied(rig, auth), f"after a grant that was cancelled {_when(moment)}, none came any more")
+
+
+def _when(moment: tuple[int, float]) -> str:
+    points, seconds = moment
+    return f"after {seconds * 1000:g} ms" if seconds else f"at scheduling point {points + 1}"
+
+
+@check("auth")
+async def two_instances_share_nothing(rig: AuthRig) -> None:
+    """Each instance has credentials of its own; none are kept where another instance finds them."""
+    await rig.give("tried")
+    async with rig.made("tried") as tried, rig.made("other") as other:
+        first = await granted(rig, tried)
+        expect(await denied(rig, other), "an instance without credentials gave a grant, once another one had some")
+        await rig.give("other")
+        second = await granted(rig, other)
+        again = await granted(rig, tried)
+    mine, others = ((key_of(grant), grant.mounts) for grant in (first, second))
+    expect(mine != others, "two instances with credentials of their own gave the same key and mounts")
+    expect(mine == (key_of(again), again.mounts), "an instance's grant changed when another one got credentials")
+
+
+GRANT_CHECKS: tuple[Check, ...] = (
+    has_its_methods,
+    a_grant_is_whole,
+    mounts_can_be_read_by_the_agent,
+    the_fingerprint_stays,
+    the_fingerprint_follows_what_an_agent_is_started_with,
+    without_credentials_the_next_account_serves,
+    a_needed_login_says_what_to_do,
+    changed_credentials_are_noticed,
+    many_grants_at_once,
+    ended_credentials_are_renewed,
+    a_cancelled_grant_leaves_the_credentials,
+    two_instances_share_nothing,
+)
