@@ -10,6 +10,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nanokimi_core.testing.conformance.backend_abilities import (
+        BringsFailures,
+        HearsQuestions,
+        HoldsAnswers,
+        ReadsFiles,
+        SeesInstructions,
+        SeesKeys,
+    )
+    from nanokimi_core.testing.conformance.backend_account import RigAccount
     from nanokimi_core.testing.conformance.checks import (
         CheckFailed,
         DoesNotApply,
@@ -47,6 +56,7 @@ __all__ = [
     "BackendRig",
     "BackendSuite",
     "BringsAgain",
+    "BringsFailures",
     "BringsFiles",
     "BringsReactions",
     "ChangesMessages",
@@ -56,12 +66,18 @@ __all__ = [
     "FallsSilent",
     "Forbids",
     "HasThreads",
+    "HearsQuestions",
+    "HoldsAnswers",
     "LosesAnswers",
     "Mentions",
+    "ReadsFiles",
     "RefusesLines",
     "RevokesMessages",
+    "RigAccount",
     "ScriptedContext",
     "SeesAcknowledgements",
+    "SeesInstructions",
+    "SeesKeys",
     "SeesTyping",
     "ShowsFiles",
     "Throttles",
@@ -76,6 +92,15 @@ __all__ = [
 ]
 
 _HOMES = {
+    "conformance.backend_abilities": (
+        "BringsFailures",
+        "HearsQuestions",
+        "HoldsAnswers",
+        "ReadsFiles",
+        "SeesInstructions",
+        "SeesKeys",
+    ),
+    "conformance.backend_account": ("RigAccount",),
     "conformance.transport_abilities": (
         "BringsAgain",
         "BringsFiles",

@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from logging import LoggerAdapter
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from pydantic import SecretStr
+
 from nanokimi_core.config import Location, validate_table
-from nanokimi_core.contracts.auth import Auth, Need
-from nanokimi_core.contracts.backend import Backend
+from nanokimi_core.contracts.auth import Auth, Grant, Need
+from nanokimi_core.contracts.backend import Backend, Chat
 from nanokimi_core.contracts.transport import Transport
+from nanokimi_core.files import private_folder
 from nanokimi_core.hookspecs import Spec
+from nanokimi_core.testing.conformance.backend_account import RigAccount
 from nanokimi_core.testing.conformance.checks import LOOPS, Loop
 
 T = TypeVar("T")
@@ -141,9 +148,64 @@ class TransportRig(Rig[Transport], ABC):
 
 
 class BackendRig(Rig[Backend]):
-    """A backend and its agent."""
+    """A backend and its agent, seen from the agent's side.
+
+    ``spec`` is all that it must have: an agent of any kind understands the three questions, and another one's rig puts
+    its own in their place. What else an agent, or the server behind it, can do is described by the protocols of
+    ``backend_abilities``.
+
+    Attributes:
+        remembers: The agent knows what was said before in its conversation.
+        keeps: What it knows outlives the process.
+        streams: An answer comes piece by piece, while the agent still writes.
+        takes_grants: A session asks the chat's account for a grant when it is entered.
+        instructions: Of each chat.
+    """
 
     spec: ClassVar[Spec[Backend]]
+    remembers: ClassVar[bool] = True
+    keeps: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
+    takes_grants: ClassVar[bool] = True
+    instructions: ClassVar[str] = "Your name is Kai. You keep bees."
+
+    @cached_property
+    def account(self) -> RigAccount:
+        """The account of every chat."""
+        return RigAccount(self.new_key, self.grant)
+
+    @property
+    def wait(self) -> float:
+        """Seconds after which something that should happen is taken not to."""
+        return self.patience / 3
+
+    def question(self, word: str) -> str:
+        """Ask something whose answer has a word in it."""
+        return f"Say {word} and nothing else."
+
+    def remember(self, word: str) -> str:
+        """Tell the agent a word that it is to remember."""
+        return f"Remember the word {word}."
+
+    def recall(self) -> str:
+        """Ask for the words that it was to remember in this conversation."""
+        return "What did I ask you to remember?"
+
+    def new_key(self) -> str:
+        """Make a key that the server behind the agent takes; each time another."""
+        return f"sk-conformance-{secrets.token_hex(16)}"
+
+    def grant(self, key: str, need: Need) -> Grant:
+        """Make the grant of a key."""
+        fingerprint = sha256(key.encode()).hexdigest()[:12]
+        return Grant("kimi", "http://127.0.0.1:9/v1", "a-model", 262_144, fingerprint, SecretStr(key))
+
+    def chat(self, number: int = 1) -> Chat:
+        """Make a chat, with a folder and a sandbox of its own; the same number is the same chat."""
+        folder = private_folder(self.folder / "chats" / str(number))
+        private_folder(folder / "workspace")
+        name = f"conformance:{number}"
+        return Chat(name, f"Chat {number}", "direct", folder, self.account, name, self.instructions)
 
 
 class AuthRig(Rig[Auth], ABC):
