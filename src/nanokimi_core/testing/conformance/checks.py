@@ -72,22 +72,30 @@ def within(seconds: float, otherwise: str | Callable[[], str]) -> Iterator[None]
         saw(otherwise if isinstance(otherwise, str) else otherwise())
 
 
-async def until(
-    done: Callable[[], Any] | Callable[[], Awaitable[Any]], seconds: float, otherwise: str | Callable[[], str]
-) -> None:
+Condition = Callable[[], Any] | Callable[[], Awaitable[Any]]
+
+
+async def until(done: Condition, seconds: float, otherwise: str | Callable[[], str]) -> None:
     """Wait until something is so; ``done`` may be async.
 
     Raises:
         CheckFailed: It wasn't in time.
     """
-    with within(seconds, otherwise):
+    if not await whether(done, seconds):
+        saw(otherwise if isinstance(otherwise, str) else otherwise())
+
+
+async def whether(done: Condition, seconds: float) -> bool:
+    """Wait a while for something to be so, and say whether it came to be; ``done`` may be async."""
+    with anyio.move_on_after(seconds):
         while True:
             answer = done()
             if hasattr(answer, "__await__"):
                 answer = await answer
             if answer:
-                return
+                return True
             await anyio.sleep(_TICK)
+    return False
 
 
 @dataclass(frozen=True)
@@ -188,8 +196,9 @@ class _Attempt:
             return Finding(self._check, self._loop, "failed", self._abandon(thread.ident))
         if isinstance(self._error, DoesNotApply):
             return Finding(self._check, self._loop, "not applicable", str(self._error))
-        if self._error is not None:
-            return Finding(self._check, self._loop, "failed", self._noted[0] if self._noted else _seen(self._error))
+        if self._noted or self._error is not None:
+            said = self._noted[0] if self._noted else in_words(self._error or Exception())
+            return Finding(self._check, self._loop, "failed", said)
         return Finding(self._check, self._loop, "passed")
 
     def _wait(self, patience: float) -> bool:
@@ -244,7 +253,8 @@ class _Attempt:
                 await self._check.run(made)
 
 
-def _seen(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
+    """Say what came out of a plugin, and where from."""
     failed = _find(error, CheckFailed)
     return str(failed) if failed is not None else f"{describe(error)}{_place(error)}"
 
