@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from nanokimi_core.messages import Attachment, Inbound
 
-_plain = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _escaped = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _DEFAULTS = {one.name: one.default for one in fields(Inbound) if one.default is not MISSING}
 _ALIASES = ("sender_aliases", "chat_aliases")
@@ -30,13 +31,10 @@ def storable(text: str) -> str:
 
 def packed(value: object) -> str:
     """Write JSON that UTF-8 can hold and that gives exactly the same value when read, lone surrogates included."""
-    text = _plain(value)
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return _escaped(value)
-    return text
+    try:
+        return to_json(value).decode()
+    except PydanticSerializationError:  # a lone surrogate
+        return _escaped(value)
 
 
 def encode_message(message: Inbound) -> str:
