@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from logging import LoggerAdapter
 from pathlib import Path
 from typing import Any, Literal
@@ -21,14 +21,10 @@ from nanokimi_core.errors import NanoKimiError, NotAccepted, PluginError
 from nanokimi_core.folder import DataFolder
 from nanokimi_core.logs import instance_log, keep_secrets_of
 from nanokimi_core.plugins import Kind, PluginHost, Provided
-from nanokimi_core.supervision import BackOff, entered, fault, guarded, guarded_call, named
+from nanokimi_core.shapes import flaw
+from nanokimi_core.supervision import BackOff, entered, fault, guarded, guarded_call, named, wrong_return
 
 STARTING = 60.0  # seconds in which an object must be entered
-_ABILITIES: dict[Kind, tuple[str, ...]] = {
-    "transport": ("run", "send"),
-    "backend": ("session", "forget"),
-    "auth": ("grant", "rejected", "status"),
-}
 
 State = Literal["starting", "running", "waiting", "ended", "failed"]
 Tell = Callable[[str, str], Awaitable[None]]
@@ -89,7 +85,9 @@ class Instance:
             return []
         plugin, doing = self.provided.plugin, "to check itself"
         try:
-            lines = await guarded(lambda: look(self.config, self.context), plugin=plugin, doing=doing)
+            lines = await guarded(partial(look, self.config, self.context), plugin=plugin, doing=doing)
+            if not isinstance(lines, Sequence):
+                raise wrong_return(plugin, doing, look, lines, "a list of Check")
             return [_real_check(line) for line in lines]
         except PluginError as error:
             return [Check(self.name, "failed", error.message, error.remedy)]
@@ -157,12 +155,8 @@ class Instance:
             raise named(plugin, doing, error) from error
 
     def _check_object(self, value: Any) -> None:
-        for ability in _ABILITIES[self.kind]:
-            if not callable(getattr(value, ability, None)):
-                if inspect.iscoroutine(value):
-                    value.close()
-                said = f"it gave {type(value).__name__}, which has no {ability}()"
-                raise fault(self.provided.plugin, f'to make "{self.name}"', said)
+        if (found := flaw(value, self.kind, self.provided.spec.create)) is not None:
+            raise fault(self.provided.plugin, f'to make "{self.name}"', found.said, found.remedy)
 
     async def _keep_running(self, work: Callable[[Any], Awaitable[None] | None] | None) -> None:
         waits = self.back_off()

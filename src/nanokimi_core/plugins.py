@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import importlib.metadata
-import inspect
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal
 
 import pluggy
-from pydantic import BaseModel
 
+from nanokimi_core.distributions import check_core, lacking, modules_of, without_entry_point
 from nanokimi_core.errors import PluginError
 from nanokimi_core.files import FULL
+from nanokimi_core.hooks import HOOKS, check_module, checked
 from nanokimi_core.hookspecs import PROJECT, Hooks, Spec
+from nanokimi_core.places import called, raised_at
 
 Kind = Literal["transport", "backend", "auth"]
 KINDS: tuple[Kind, ...] = ("transport", "backend", "auth")
-_HOOKS: dict[Kind, str] = {
-    "transport": "nanokimi_transports",
-    "backend": "nanokimi_backends",
-    "auth": "nanokimi_auths",
-}
 
 
 @dataclass(frozen=True)
@@ -33,17 +31,27 @@ class Plugin:
         distribution: What pip calls it.
         version: Of the distribution.
         load: Imports it.
+        target: What its entry point names: ``module``, or ``module:attribute``; empty where that isn't known.
     """
 
     name: str
     distribution: str
     version: str
     load: Callable[[], Any]
+    target: str = ""
 
     @property
     def origin(self) -> str:
         """Say where it comes from, for people."""
         return f"{self.distribution} {self.version}"
+
+    @property
+    def module(self) -> str:
+        """The module that its entry point names; empty where that isn't known."""
+        return self.target.partition(":")[0].strip()
+
+    def __str__(self) -> str:
+        return f'plugin "{self.name}" ({self.origin})'
 
 
 def installed() -> list[Plugin]:
@@ -52,17 +60,25 @@ def installed() -> list[Plugin]:
     for point in importlib.metadata.entry_points(group=PROJECT):
         distribution = point.dist
         name, version = (distribution.name, distribution.version) if distribution else ("unknown", "?")
-        found.append(Plugin(point.name, name, version, point.load))
+        found.append(Plugin(point.name, name, version, point.load, point.value))
     return sorted(set(found), key=lambda plugin: (plugin.name, plugin.distribution))
 
 
 @dataclass(frozen=True)
 class Provided:
-    """A ``Spec`` and the plugin that provides it."""
+    """A ``Spec`` and the plugin that provides it.
+
+    Attributes:
+        kind: What it is.
+        spec: It.
+        plugin: Whose hook gave it.
+        hook: The hook, with its place, for people.
+    """
 
     kind: Kind
     spec: Spec[Any]
     plugin: Plugin
+    hook: str = ""
 
 
 class PluginHost:
@@ -89,12 +105,7 @@ class PluginHost:
         try:
             return self._provided[kind, name]
         except KeyError:
-            gives = [f"{k} {n}" for (k, n), provided in sorted(self._provided.items()) if provided.plugin.name == name]
-            raise PluginError(
-                f'plugin "{name}" ({self._find(name).origin}) provides {", ".join(gives) or "nothing"}, '
-                f"and the toml uses it as {kind}",
-                remedy="nanokimi plugins lists what each plugin is",
-            ) from None
+            raise self._not_provided(kind, name) from None
 
     def provided(self, name: str) -> list[Provided]:
         """Load a plugin and give all that it provides."""
@@ -126,14 +137,38 @@ class PluginHost:
             )
         if matching:
             return matching[0]
-        known = sorted({plugin.name for plugin in self.plugins})
-        from difflib import get_close_matches
+        raise self._missing(name)
 
+    def _missing(self, name: str) -> PluginError:
+        said = f'plugin "{name}" is not installed'
+        forgotten = {each.name: each for each in without_entry_point()}
+        if each := forgotten.get(name):
+            return PluginError(f"{said} as one: {each.cause}", remedy=each.remedy)
+        known = sorted({plugin.name for plugin in self.plugins})
         close = get_close_matches(name, known, n=1)
         hint = f'did you mean "{close[0]}"?' if close else f"installed: {', '.join(known)}"
-        raise PluginError(f'plugin "{name}" is not installed', remedy=hint)
+        if forgotten and not close:
+            others = ", ".join(f"{each.distribution} {each.version}" for each in forgotten.values())
+            hint = f"{hint}; without an entry point in the group {PROJECT}, so not found: {others}"
+        return PluginError(said, remedy=hint)
+
+    def _not_provided(self, kind: Kind, name: str) -> PluginError:
+        plugin = self._find(name)
+        given = [each for each in self._provided.values() if each.plugin is plugin]
+        gives = [f"{each.kind} {each.spec.name}" for each in given]
+        said = f"{plugin} provides {', '.join(gives) or 'nothing'}, and the toml uses it as {kind}"
+        others = [each for each in given if each.kind == kind]
+        if not others or any(each.spec.name == name for each in given):
+            return PluginError(said, remedy="nanokimi plugins lists what each plugin is")
+        other = others[0]
+        return PluginError(
+            f"{said} {name}: its entry point is called {name}, and its Spec {other.spec.name} ({other.hook})",
+            remedy=f'give both one name: Spec("{name}", …), or {other.spec.name} = "{plugin.target}" in its '
+            f"pyproject.toml under [project.entry-points.{PROJECT}]",
+        )
 
     def _register(self, plugin: Plugin, module: Any) -> None:
+        check_module(str(plugin), module)
         try:
             self._manager.register(module, name=plugin.name)
             self._manager.check_pending()
@@ -142,19 +177,20 @@ class PluginHost:
                 self._manager.unregister(name=plugin.name)
             said = " ".join(str(error).split())
             raise PluginError(
-                f'plugin "{plugin.name}" ({plugin.origin}) has a hook that can\'t be used: {said}',
-                remedy=f"the hooks are {', '.join(_HOOKS.values())}, without arguments",
+                f"{plugin} has a hook that can't be used: {said}",
+                remedy=f"the hooks are {', '.join(HOOKS.values())}, without arguments",
             ) from error
         for kind in KINDS:
-            for spec in self._ask(plugin, module, kind):
-                self._add(Provided(kind, spec, plugin))
+            for hook, spec in self._ask(plugin, module, kind):
+                self._add(Provided(kind, spec, plugin, hook))
 
-    def _ask(self, plugin: Plugin, module: Any, kind: Kind) -> list[Spec[Any]]:
-        caller = getattr(self._manager.hook, _HOOKS[kind])
-        specs: list[Spec[Any]] = []
+    def _ask(self, plugin: Plugin, module: Any, kind: Kind) -> list[tuple[str, Spec[Any]]]:
+        caller = getattr(self._manager.hook, HOOKS[kind])
+        specs: list[tuple[str, Spec[Any]]] = []
         for implementation in caller.get_hookimpls():
             if implementation.plugin is module:
-                specs.extend(_call(plugin, _HOOKS[kind], implementation.function))
+                function = implementation.function
+                specs += [(called(function), spec) for spec in _call(plugin, HOOKS[kind], function)]
         return specs
 
     def _add(self, provided: Provided) -> None:
@@ -170,40 +206,46 @@ class PluginHost:
 
 
 def blame(plugin: Plugin, doing: str, error: BaseException) -> PluginError:
-    """Make the error that names a plugin as the culprit of something it raised."""
-    said = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    """Make the error that names a plugin as the culprit of something it raised, with the place in its code."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:500] + raised_at(error, plugin.module)
     remedy = "mend or update it, or take it out of nanokimi.toml"
     if isinstance(error, OSError) and error.errno in FULL:
         remedy = "free some space on the disk, or make it writable"
-    return PluginError(f'plugin "{plugin.name}" ({plugin.origin}) failed {doing}: {said}', remedy=remedy)
+    return PluginError(f"{plugin} failed {doing}: {said}", remedy=remedy)
 
 
 def _import(plugin: Plugin) -> Any:
+    check_core(plugin.name, plugin.distribution)
     try:
         return plugin.load()
     except (Exception, SystemExit) as error:  # a plugin boundary
+        if lacks := lacking(error):
+            said, remedy = lacks
+            where = raised_at(error, plugin.module)
+            raise PluginError(f"{plugin} failed to load: {said}{where}", remedy=remedy) from error
+        if wrong := _wrong_target(plugin, error):
+            right = f"write the right one in its pyproject.toml, under [project.entry-points.{PROJECT}]"
+            raise PluginError(f"{plugin} failed to load: {wrong}", remedy=f"{right}, and install it again") from error
         raise blame(plugin, "to load", error) from error
 
 
+def _wrong_target(plugin: Plugin, error: BaseException) -> str:
+    """Tell from an error whether it is the entry point itself that leads nowhere."""
+    module, _, attribute = plugin.target.partition(":")
+    names = f'its entry point names "{plugin.target}"'
+    if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
+        brought = modules_of(plugin.distribution)
+        close = get_close_matches(module, brought, n=1) or brought[:1]
+        return f"{names}, and there is no module {error.name}" + (f"; it brings {close[0]}" if close else "")
+    first = attribute.partition(".")[0]
+    if isinstance(error, AttributeError) and first and not hasattr(sys.modules.get(module, error), first):
+        return f"{names}, and {module} ({getattr(sys.modules.get(module), '__file__', '?')}) has no {first}"
+    return ""
+
+
 def _call(plugin: Plugin, hook: str, function: Callable[[], Any]) -> list[Spec[Any]]:
-    if inspect.iscoroutinefunction(function):
-        raise PluginError(
-            f'plugin "{plugin.name}" ({plugin.origin}): {hook} is an async def, which would never run',
-            remedy="make it a plain def",
-        )
     try:
         result = function()
     except (Exception, SystemExit) as error:  # a plugin boundary
         raise blame(plugin, f"in {hook}", error) from error
-    if not isinstance(result, (list, tuple)) or not all(isinstance(item, Spec) for item in result):
-        raise PluginError(
-            f'plugin "{plugin.name}" ({plugin.origin}): {hook} returned {type(result).__name__}, not a list of Spec',
-            remedy="return [Spec(...)]",
-        )
-    for spec in result:
-        if not (isinstance(spec.config, type) and issubclass(spec.config, BaseModel)):
-            raise PluginError(
-                f'plugin "{plugin.name}" ({plugin.origin}): the config of Spec "{spec.name}" is not a pydantic model',
-                remedy="give a subclass of pydantic.BaseModel, or leave it out",
-            )
-    return list(result)
+    return checked(str(plugin), function, result)

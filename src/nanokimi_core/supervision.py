@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import anyio
 
 from nanokimi_core.errors import NanoKimiError, NotAccepted, PluginError
+from nanokimi_core.places import called, defined_at, raised_at, short
 from nanokimi_core.plugins import Plugin, blame
 
 LEAVING = 10.0  # seconds in which what was entered must be left
@@ -57,28 +58,29 @@ async def guarded(
             cancellation that nobody asked for.
         Exception: Whatever else the plugin raised.
     """
+    result: T
     try:
         if within is None:
-            result = await _awaitable(call(), plugin, doing)
+            result = await _awaitable(call(), plugin, doing, call)
         else:
             with anyio.move_on_after(within) as limit:
-                result = await _awaitable(call(), plugin, doing)
+                result = await _awaitable(call(), plugin, doing, call)
             if limit.cancelled_caught:
                 raise fault(plugin, doing, f"it was not done within {within:g} s") from TimeoutError()
     except ExceptionGroup as group:
         single = _refused(group) or _single(group)
         if single is None:
-            raise fault(plugin, doing, describe(group)) from group
+            raise fault(plugin, doing, traced(group, plugin)) from group
         raise single from single.__cause__
     except Exception:
         raise
     except BaseException as error:
         if (ours := _ours(error, plugin, doing)) is not None:
             raise ours from None
-        raise fault(plugin, doing, describe(error)) from error
+        raise fault(plugin, doing, traced(error, plugin)) from error
     if returns is not None and not isinstance(result, returns):
         wanted = " or ".join(kind.__name__ for kind in (returns if isinstance(returns, tuple) else (returns,)))
-        raise fault(plugin, doing, f"it returned {_shown(result)}, not {wanted}")
+        raise wrong_return(plugin, doing, call, result, wanted)
     return result
 
 
@@ -94,7 +96,7 @@ def guarded_call(call: Callable[[], T], *, plugin: Plugin | str, doing: str) -> 
     except Exception:
         raise
     except BaseException as error:
-        raise fault(plugin, doing, describe(error)) from error
+        raise fault(plugin, doing, traced(error, plugin)) from error
 
 
 @asynccontextmanager
@@ -118,9 +120,11 @@ async def entered(
         leave: Seconds in which it must be left.
 
     Raises:
-        PluginError: It isn't entered in time, or raises what is no ``Exception``.
+        PluginError: It is no context manager, isn't entered in time, or raises what is no ``Exception``.
         Exception: Whatever else it raised on entering.
     """
+    if not (hasattr(manager, "__aenter__") and hasattr(manager, "__aexit__")):
+        raise _no_manager(manager, plugin, doing)
     # Two scopes, because one that has been cancelled can't be used for leaving any more; both lie around everything,
     # because scopes that the plugin keeps open must be closed inside of ours.
     with anyio.CancelScope() as starting, anyio.CancelScope() as life:
@@ -134,7 +138,7 @@ async def entered(
         except BaseException as error:
             raised = await _leave(manager, life, error, leave, plugin, doing)
             if _is_cancellation(error) and not _cancelled():
-                why = f"its own tasks ended: {describe(raised or error)}"
+                why = f"its own tasks ended: {traced(raised or error, plugin)}"
                 raise fault(plugin, doing, why) from raised
             raise
         await _leave(manager, life, None, leave, plugin, doing)
@@ -188,10 +192,24 @@ class BackOff:
         return wait * random.uniform(0.5, 1.0)  # noqa: S311  # jitter
 
 
-def fault(plugin: Plugin | str, doing: str, said: str) -> PluginError:
+def fault(plugin: Plugin | str, doing: str, said: str, remedy: str = _REMEDY) -> PluginError:
     """Make the error that names a plugin as the culprit of something that it did."""
-    who = f'plugin "{plugin}"' if isinstance(plugin, str) else f'plugin "{plugin.name}" ({plugin.origin})'
-    return PluginError(f"{who} failed {doing}: {said}", remedy=_REMEDY)
+    who = f'plugin "{plugin}"' if isinstance(plugin, str) else str(plugin)
+    return PluginError(f"{who} failed {doing}: {said}", remedy=remedy)
+
+
+def wrong_return(plugin: Plugin | str, doing: str, function: object, value: object, wanted: str) -> PluginError:
+    """Make the error that names a plugin's function, with its place, which gave something else than it should.
+
+    Args:
+        plugin: The culprit.
+        doing: What it was at.
+        function: What gave it.
+        value: What it gave.
+        wanted: What it should give, for people: ``Receipt or None``.
+    """
+    remedy = f"let {called(function)} return {wanted}" if defined_at(function) else _REMEDY
+    return fault(plugin, doing, f"it returned {_shown(value)}, not {wanted}", remedy)
 
 
 def named(plugin: Plugin | str, doing: str, error: BaseException) -> NanoKimiError:
@@ -204,7 +222,7 @@ def named(plugin: Plugin | str, doing: str, error: BaseException) -> NanoKimiErr
     leaf = _leaf(error)
     if isinstance(plugin, Plugin) and isinstance(leaf, OSError):
         return blame(plugin, doing, leaf)
-    return fault(plugin, doing, describe(error))
+    return fault(plugin, doing, traced(error, plugin))
 
 
 def _refused(error: BaseException) -> NotAccepted | None:
@@ -223,6 +241,16 @@ def describe(error: BaseException) -> str:
         return " ".join(f"{type(leaf).__name__}: {leaf}".split())[:500]
     except Exception:  # noqa: BLE001  # a plugin's exception whose text can't be had: its type must do
         return type(leaf).__name__
+
+
+def traced(error: BaseException, plugin: Plugin | str = "") -> str:
+    """Say in a line what came out of a plugin, and where in its code that was raised."""
+    return describe(error) + whence(error, plugin)
+
+
+def whence(error: BaseException, plugin: Plugin | str = "") -> str:
+    """Say where in a plugin's code something was raised, to go on after what it was; empty where that isn't known."""
+    return raised_at(_leaf(error), plugin.module if isinstance(plugin, Plugin) else "")
 
 
 def loop_options() -> dict[str, Any]:
@@ -253,10 +281,23 @@ def loop_options() -> dict[str, Any]:
     return {"loop_factory": Lasting}
 
 
-async def _awaitable(value: Awaitable[T], plugin: Plugin | str, doing: str) -> T:
+async def _awaitable(value: Any, plugin: Plugin | str, doing: str, call: object = None) -> Any:
     if not inspect.isawaitable(value):
-        raise fault(plugin, doing, f"it returned {_shown(value)}, which can't be awaited: it must be an async def")
+        where = defined_at(call)
+        said = f"it returned {_shown(value)}, which can't be awaited: it must be an async def"
+        raise fault(plugin, doing, f"{said} ({where})" if where else said)
     return await value
+
+
+def _no_manager(value: Any, plugin: Plugin | str, doing: str) -> PluginError:
+    said = f"it returned {_shown(value)}, not an async context manager"
+    code = getattr(value, "ag_code", None) or getattr(value, "cr_code", None)
+    if inspect.iscoroutine(value):
+        value.close()
+    if code is None:
+        return fault(plugin, doing, said)
+    where = f"{short(code.co_qualname)} ({code.co_filename}:{code.co_firstlineno})"
+    return fault(plugin, doing, said, f"let {where} yield what it makes, with @asynccontextmanager above it")
 
 
 def _shown(value: object) -> str:
@@ -277,7 +318,7 @@ def _ours(error: BaseException, plugin: Plugin | str, doing: str) -> BaseExcepti
         return error
     cancellation, rest = error.split(anyio.get_cancelled_exc_class())
     if rest is not None:
-        log.error("%s", fault(plugin, f"{doing}, when it was cancelled", describe(rest)), exc_info=rest)
+        log.error("%s", fault(plugin, f"{doing}, when it was cancelled", traced(rest, plugin)), exc_info=rest)
     return cancellation
 
 

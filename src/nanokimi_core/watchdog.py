@@ -32,6 +32,10 @@ WARN_AFTER = 2.0
 TICK = 0.5
 _LAST_WORDS = 5.0
 _SURE = 3
+_REMEDY = (
+    "mend or update it, so that it awaits what takes time, or does it in a thread: "
+    "await anyio.to_thread.run_sync(…); or take it out of nanokimi.toml"
+)
 
 log = getLogger("nanokimi")
 
@@ -202,7 +206,7 @@ def _file(module: str) -> str:
 def _sentence(suspects: list[_Suspect], frame: FrameType, innermost: FrameType) -> str:
     who = _who([each.instance for each in suspects])
     inner = f", in {_place(innermost)}" if innermost is not frame else ""
-    return f"{who} blocks the event loop at {_place(frame)}{inner}; mend or update it, or take it out of nanokimi.toml"
+    return f"{who} blocks the event loop at {_place(frame)}{inner}; {_REMEDY}"
 
 
 def _who(instances: list[Instance]) -> str:

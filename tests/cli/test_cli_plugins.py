@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from testbed.site import Site
+from testbed.site import TESTS, Site
 
 HEAD = "from nanokimi_core import Spec, hookimpl\n"
 BROKEN = {
@@ -136,7 +136,8 @@ def test_a_fault_in_a_plugins_command_is_the_plugins(site: Site) -> None:
     done = site.run("desk", "fall")
     assert done.returncode == 3
     assert done.stderr == (
-        'nanokimi: plugin "desk" (nanokimi-desk 1.0) failed in its command: LookupError: the desk fell over; '
+        'nanokimi: plugin "desk" (nanokimi-desk 1.0) failed in its command: LookupError: the desk fell over, '
+        f"at {TESTS / 'testbed/third_party/desk_commands.py'}:22 (fall); "
         "mend or update it, or take it out of nanokimi.toml\n"
     )
 

@@ -166,7 +166,8 @@ def test_a_plugin_that_the_toml_needs_and_that_is_broken_stops_the_start_with_on
     done = site.run("run")
     assert done.returncode == 3
     assert done.stderr == (
-        'nanokimi: plugin "torn" (nanokimi-torn 1.0) failed to load: RuntimeError: out of paper; '
+        'nanokimi: plugin "torn" (nanokimi-torn 1.0) failed to load: RuntimeError: out of paper, '
+        f"at {site.folder / 'packages' / 'third_party_torn0.py'}:1; "
         "mend or update it, or take it out of nanokimi.toml\n"
     )
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from nanokimi_core.config.location import FILE_NAME, Location
 from nanokimi_core.config.model import LONGEST_NAME, WRONG_USE, Settings
 from nanokimi_core.errors import ConfigError
+from nanokimi_core.places import called
 
 _LARGEST = 1_000_000
 _LONG_NUMBER = re.compile(r"[0-9_]{1000,}")
@@ -84,18 +85,21 @@ def _validate(model: type[Model], values: dict[str, Any], where: str, table: str
     try:
         return model.model_validate(values, context=context)
     except ValidationError as error:
-        raise ConfigError("; ".join(_sentences(error, model, where, table))) from None
+        absent = bool(table) and not values
+        raise ConfigError("; ".join(_sentences(error, model, where, table, absent))) from None
 
 
-def _sentences(error: ValidationError, model: type[BaseModel], where: str, table: str) -> list[str]:
+def _sentences(error: ValidationError, model: type[BaseModel], where: str, table: str, absent: bool) -> list[str]:
     sentences: dict[str, None] = {}
     for problem in error.errors(include_url=False, include_context=False, include_input=False):
         path = [str(part) for part in problem["loc"]]
-        sentences[_sentence(problem["type"], problem["msg"], path, model, where, table)] = None
+        sentences[_sentence(problem["type"], problem["msg"], path, model, where, table, absent)] = None
     return list(sentences)
 
 
-def _sentence(kind: str, message: str, path: list[str], model: type[BaseModel], where: str, table: str) -> str:
+def _sentence(
+    kind: str, message: str, path: list[str], model: type[BaseModel], where: str, table: str, absent: bool
+) -> str:
     if kind == "extra_forbidden":
         *parents, key = path
         known = _keys(model, parents)
@@ -111,9 +115,16 @@ def _sentence(kind: str, message: str, path: list[str], model: type[BaseModel], 
     text = message.removeprefix("Value error, ").replace("Input should be a valid tuple", "must be a list")
     *parents, key = path or [""]
     if kind == "missing":
-        return f'{where}: {_table_name(table, parents)}"{key}" is needed'
+        said = f'{where}: {_table_name(table, parents)}"{key}" is needed'
+        return said if parents or not absent else f"{said}: {_how_to_give(key, model, table)}"
     said = f'"{key}": ' if key else ""
     return f"{where}: {_table_name(table, parents)}{said}{text}"
+
+
+def _how_to_give(key: str, model: type[BaseModel], table: str) -> str:
+    """Say both ways to give a key that a plugin's model has no default for."""
+    owner = next((each for each in reversed(model.__mro__) if key in getattr(each, "__annotations__", {})), model)
+    return f"write {key} = … under [{table}], or let its author give it a default in {called(owner)}"
 
 
 def _table_name(table: str, parents: list[str]) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 
 from nanokimi_core.contracts.auth import Auth, AuthStatus, Grant, Need
 from nanokimi_core.errors import LoginNeeded, PluginError
-from nanokimi_core.supervision import describe, guarded
+from nanokimi_core.supervision import guarded, traced
 
 _LONGEST = 120.0
 
@@ -93,5 +93,5 @@ class Account:
 
 
 def _fault(name: str, error: Exception) -> AccountFault:
-    said = error.message if isinstance(error, PluginError) else describe(error)
+    said = error.message if isinstance(error, PluginError) else traced(error)
     return AccountFault(f'the account "{name}" has a fault: {said}', remedy="mend or update its plugin, or change auth")

@@ -23,7 +23,7 @@ from nanokimi_core.delivery import Delivery
 from nanokimi_core.errors import AgentError, Failure, NanoKimiError, PluginError
 from nanokimi_core.messages import Inbound
 from nanokimi_core.store import Ending, Owed, Role, Store, StoreError, Work
-from nanokimi_core.supervision import describe
+from nanokimi_core.supervision import traced
 
 _HOUR = 3600.0
 _LONG = 20_000
@@ -91,7 +91,7 @@ class Answering:
                 mend = AgentError(Failure.MODEL, error.message, remedy=error.remedy)  # whatever the message
                 return await self._failed(work, message, rules, mend)
             self._log.exception("a turn of %s:%s failed in backend %s", work.transport, work.chat, rules.backend)
-            cause = f"backend {rules.backend} has a fault: {describe(error)}"
+            cause = f"backend {rules.backend} has a fault: {traced(error)}"
             return await self._failed(work, message, rules, AgentError(Failure.CRASHED, cause), fault=True)
         if isinstance(verdict, Done) and verdict.ending is Ending.ANSWERED:
             await self._worked(work, rules)

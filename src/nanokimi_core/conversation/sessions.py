@@ -16,7 +16,8 @@ from nanokimi_core.contracts.backend import Backend, Chat, Session
 from nanokimi_core.conversation.accounts import Account
 from nanokimi_core.errors import AgentError, Failure
 from nanokimi_core.plugins import Plugin
-from nanokimi_core.supervision import entered, guarded_call
+from nanokimi_core.shapes import flaw
+from nanokimi_core.supervision import entered, fault, guarded_call
 
 _LEAVING = 20.0
 
@@ -166,6 +167,8 @@ class SessionPool:
             with warm.scope:
                 manager = guarded_call(lambda: backend.session(chat), plugin=plugin, doing=doing)
                 async with entered(manager, plugin=plugin, doing=doing, leave=_LEAVING) as session:
+                    if (found := flaw(session, "session", backend.session)) is not None:
+                        raise fault(plugin, doing, found.said, found.remedy)
                     warm.session, warm.fingerprint = session, warm.account.fingerprint
                     self._warm[chat.id] = warm
                     task_status.started(session)

@@ -14,7 +14,8 @@ from nanokimi_core.config import Limits
 from nanokimi_core.contracts.backend import Backend, Chat, Session, Text, Thought, ToolCall, Turn, Usage
 from nanokimi_core.conversation.accounts import Account
 from nanokimi_core.conversation.sessions import SessionPool
-from nanokimi_core.errors import AgentError, Failure, LoginNeeded
+from nanokimi_core.errors import AgentError, Failure, LoginNeeded, PluginError
+from nanokimi_core.places import called
 from nanokimi_core.plugins import Plugin
 from nanokimi_core.supervision import fault, guarded, guarded_call, named
 
@@ -178,8 +179,10 @@ class Turns:
                     if (event := await _next(events, plugin)) is _END:
                         return
                     if not isinstance(event, (Text, Thought, ToolCall, Usage)):
-                        raise fault(plugin, _DOING, f"its prompt gave {type(event).__name__}, which is no event")
+                        raise _no_event(plugin, session, type(event).__name__)
                     if isinstance(event, Text):
+                        if not isinstance(event.delta, str):
+                            raise _no_event(plugin, session, f"a Text of {type(event.delta).__name__}")
                         self._note(attempt, event.delta)
                         grown(attempt.text)
                     if (count := count + 1) % _IN_A_ROW == 0:
@@ -191,9 +194,7 @@ class Turns:
             raise AgentError(Failure.TOO_LONG, f"the turn took longer than {time:g} s", remedy=_RAISE_TIME)
         raise AgentError(Failure.SILENT, f"the agent said nothing for {silence:g} s", remedy=_RAISE_SILENCE)
 
-    def _note(self, attempt: _Attempt, delta: Any) -> None:
-        if not isinstance(delta, str):
-            raise fault(attempt.plugin, _DOING, f"its prompt gave a Text of {type(delta).__name__}")
+    def _note(self, attempt: _Attempt, delta: str) -> None:
         if len(attempt.text) + len(delta) > _LONGEST_ANSWER:
             raise AgentError(Failure.TOO_LONG, f"the answer is longer than {_LONGEST_ANSWER} characters")
         attempt.text += delta
@@ -214,5 +215,10 @@ async def _next(events: Any, plugin: Plugin | str) -> Any:
 def _closable(session: Session, turn: Turn) -> Any:
     events = session.prompt(turn)
     if not hasattr(events, "aclose"):
-        raise TypeError(f"prompt gave {type(events).__name__}, not an async generator")
+        raise TypeError(f"prompt gave {type(events).__name__}, not an async generator: {called(session.prompt)}")
     return events
+
+
+def _no_event(plugin: Plugin | str, session: Session, gave: str) -> PluginError:
+    said = f"its prompt gave {gave}, which is no event"
+    return fault(plugin, _DOING, said, f"let {called(session.prompt)} yield Text(…), Thought, ToolCall or Usage only")

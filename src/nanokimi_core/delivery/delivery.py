@@ -21,6 +21,7 @@ from nanokimi_core.errors import NotSent, Undeliverable
 from nanokimi_core.formatting import Markup, parts
 from nanokimi_core.messages import Outbound
 from nanokimi_core.store import Gone, Health, Owed, OwedRow, Store, StoreError
+from nanokimi_core.supervision import whence
 
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 300.0
@@ -65,12 +66,14 @@ class _Failed:
         final: It isn't tried again.
         certain: It was certainly not sent.
         wait: Seconds that the network asks for.
+        where: In the transport's code, for the log.
     """
 
     cause: str
     final: bool
     certain: bool = False
     wait: float = 0.0
+    where: str = ""
 
 
 class Delivery:
@@ -262,7 +265,7 @@ class Delivery:
         failed = failed or await self._send(line, row)
         while failed is not None:
             lasted = anyio.current_time() - began  # in this process: time in which nobody tried doesn't count
-            said = (line.route.name, row.owed.chat, row.attempts, failed.cause)
+            said = (line.route.name, row.owed.chat, row.attempts, failed.cause + failed.where)
             self._log.warning("%s could not send to %s (attempt %d): %s", *said)
             if failed.final or (failed.certain and lasted > self._limits().send_time.total_seconds()):
                 await self._written(line, self._lost, row, failed.cause)
@@ -286,7 +289,8 @@ class Delivery:
         except Undeliverable as error:
             return _Failed(f"refused for good: {error}", final=True)
         except Exception as error:  # noqa: BLE001  # a plugin boundary
-            return _Failed(f"{type(error).__name__}: {error}", row.attempts >= limits.send_attempts)
+            cause, final = f"{type(error).__name__}: {error}", row.attempts >= limits.send_attempts
+            return _Failed(cause, final, where=whence(error, line.route.plugin))
         self._store.sent(row, network_id)
         return None
 

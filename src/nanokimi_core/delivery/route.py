@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from functools import partial
 from logging import Logger
 from typing import Any
 
@@ -18,7 +19,7 @@ from nanokimi_core.contracts.transport import (
 )
 from nanokimi_core.messages import ChatKind, Inbound, Outbound, Receipt
 from nanokimi_core.plugins import Plugin
-from nanokimi_core.supervision import guarded
+from nanokimi_core.supervision import guarded, wrong_return
 
 _PATIENCE = 30.0
 _LONGEST_LOOK = 5.0
@@ -126,7 +127,7 @@ class Route:
         self._in_flight[message.key] = (message.chat, message.text)
         try:
             receipt: Any = await guarded(
-                lambda: self.transport.send(message),
+                partial(self.transport.send, message),
                 plugin=self.plugin,
                 doing=f"to send to {message.chat}",
                 within=within,
@@ -136,7 +137,8 @@ class Route:
             echoed = message.key in self._echoed
             self._echoed.discard(message.key)
         if receipt is not None and not isinstance(receipt, Receipt):
-            self._log.warning("%s gave %s for a receipt", self.name, type(receipt).__name__)
+            doing = f"to send to {message.chat}"
+            self._log.warning("%s", wrong_return(self.plugin, doing, self.transport.send, receipt, "Receipt or None"))
         if self._drafted:
             self._drafted.pop(message.key, None)
         network_id = receipt.network_id if isinstance(receipt, Receipt) else None
