@@ -25,9 +25,6 @@ async def _works(it: Driven) -> None:
     await it.hear("are you there?")
     await it.send("yes")
     await it.seen("yes")
-    times = it.record.texts().count("are you there?")
-    expect(times == 1, f"a message was delivered {times} times after run had been called again")
-    expect(not it.record.late, "a message was delivered into the inbox of a run that was over")
 
 
 @check("transport")
