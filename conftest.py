@@ -1,11 +1,13 @@
-"""What the tests of the core and of every plugin share: the fixtures, and the rule about tests that need Docker."""
+"""What the tests of the core and of every plugin share: the fixtures, and the rule about tests that need a server."""
 
 from __future__ import annotations
 
 import functools
 import os
+import shutil
 import socket
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -50,18 +52,34 @@ def why_no_engine() -> str | None:
     return None if " 200 " in answer else f"the Docker Engine at {host} answers {answer!r}"
 
 
+def why_no_ircd() -> str | None:
+    """Say why tests can't start an IRC server; ``None`` when they can."""
+    return None if shutil.which("ngircd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") else "ngircd isn't installed"
+
+
+NEEDS: dict[str, Callable[[], str | None]] = {"engine": why_no_engine, "ircd": why_no_ircd}
+"""By their markers: what tests need, each with what says why it isn't there."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test marked ``engine`` where there is none."""
-    if item.get_closest_marker("engine") and (reason := why_no_engine()):
-        pytest.skip(reason)
+    """Skip a test whose marker says that it needs something that isn't there."""
+    for marker, why_not in NEEDS.items():
+        if item.get_closest_marker(marker) and (reason := why_not()):
+            pytest.skip(reason)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Count a skipped test marked ``engine`` as failed in CI: there, nothing may stay unseen."""
+    """Count a skipped test with such a marker as failed in CI: there, nothing may stay unseen."""
     report = yield
-    if CI and report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("engine"):
+    marker = next((marker for marker in NEEDS if item.get_closest_marker(marker)), None)
+    if CI and report.skipped and not hasattr(report, "wasxfail") and marker and not _does_not_apply(report):
         report.outcome = "failed"
-        report.longrepr = f"skipped, which CI does not allow for a test marked engine: {report.longrepr}"
+        report.longrepr = f"skipped, which CI does not allow for a test marked {marker}: {report.longrepr}"
     return report
+
+
+def _does_not_apply(report: pytest.TestReport) -> bool:
+    """Whether a conformance check found nothing to look at: the plugin doesn't claim what it is about."""
+    return isinstance(report.longrepr, tuple) and Path(report.longrepr[0]).match("testing/suites.py")
