@@ -43,13 +43,15 @@ async def ask_all(questions: Sequence[Sequence[str]], *, seconds: float) -> list
     return answers
 
 
-async def follow(module: str, arguments: Sequence[str], hear: Callable[[Answer], float], *, seconds: float) -> str:
+async def follow(
+    module: str, arguments: Sequence[str], hear: Callable[[Answer], float | None], *, seconds: float
+) -> str:
     """Hear what a child prints, object by object, until one of them is ``{"done": true}``.
 
     Args:
         module: Of ``nanokimi_core.cli``; the child's program.
         arguments: Its command line.
-        hear: Is called with each object, and says in how many seconds the next one must come.
+        hear: Is called with each object, and says in how many seconds the next one must come; ``None`` ends the child.
         seconds: In which the first one must come.
 
     Returns:
@@ -60,14 +62,14 @@ async def follow(module: str, arguments: Sequence[str], hear: Callable[[Answer],
         out, err = _pipes(child)
         tasks.start_soon(_drain, err, said, "err")
         late = await _hear(BufferedByteReceiveStream(out), hear, seconds)
-        if not late:
+        if not late:  # it may need a moment to end by itself
             with anyio.move_on_after(_ENDING):
                 await child.wait()
         tasks.cancel_scope.cancel()
     return _how_it_ended(child, said["err"]) if late is None else late
 
 
-async def _hear(lines: BufferedByteReceiveStream, hear: Callable[[Answer], float], seconds: float) -> str | None:
+async def _hear(lines: BufferedByteReceiveStream, hear: Callable[[Answer], float | None], seconds: float) -> str | None:
     """Give why no answer came in time; empty where the child has said all, ``None`` where it ended before."""
     while True:
         try:
@@ -79,7 +81,10 @@ async def _hear(lines: BufferedByteReceiveStream, hear: Callable[[Answer], float
             return None
         if answer.get("done"):
             return ""
-        seconds = hear(answer)
+        next_within = hear(answer)
+        if next_within is None:
+            return ""
+        seconds = next_within
 
 
 async def _ask(question: Sequence[str], seconds: float) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,7 +18,7 @@ from nanokimi_core.cli.output import say, say_json
 from nanokimi_core.errors import CommandError
 from nanokimi_core.plugins import Plugin, installed
 
-_LOST = 3  # trials that may end or hang their process, before the rest of them isn't tried any more
+_MOST_LOST = 3  # checks that may hang, or end their process, before the rest of them isn't tried any more
 _LONGEST_PATIENCE = 300.0
 _MARKS = {"passed": "passed", "failed": "FAILED", "not applicable": "n/a"}
 
@@ -118,18 +119,19 @@ def _check(plugin: Plugin, seconds: float, *, silent: bool) -> Report:
 
 async def _try_all(name: str, folder: Path, watch: _Watch) -> None:
     """Try on in another child where one has been lost: at the check after the one that did it."""
-    for attempt in range(_LOST):
+    for attempt in range(_MOST_LOST):
         place = folder / str(attempt)
         place.mkdir()
         before = len(watch.report.findings)
-        arguments = [name, str(place), str(before)]
-        cause = await follow("plugins_trial", arguments, watch.hear, seconds=watch.seconds)
+        cause = await follow("plugins_trial", [name, str(place), str(before)], watch.hear, seconds=watch.seconds)
+        if watch.lost >= _MOST_LOST:
+            break
         if not cause:
             return
         if not watch.lose(cause):
             watch.report.unfinished = cause if not before else "the checks after that could not be run"
             return
-    watch.report.unfinished = f"{_LOST} checks have ended or held up their process, and those after them were not run"
+    watch.report.unfinished = f"{_MOST_LOST} checks had no end or ended their process; those after them were not run"
 
 
 class _Watch:
@@ -139,31 +141,39 @@ class _Watch:
         report: What it becomes.
         seconds: How long anything may take beyond what it says.
         silent: Whether nothing is printed.
+
+    Attributes:
+        lost: How many checks had no end of their own.
     """
 
     def __init__(self, report: Report, seconds: float, *, silent: bool) -> None:
         self.report = report
         self.seconds = seconds
         self._silent = silent
+        self.lost = 0
         self._begun: dict[str, str] | None = None
+        self._since, self._patience = 0.0, 0.0
 
-    def hear(self, answer: Answer) -> float:
-        """Note an answer, and say in how many seconds the next one must come."""
+    def hear(self, answer: Answer) -> float | None:
+        """Note an answer, and say in how many seconds the next one must come; ``None`` where none shall."""
         if "kinds" in answer:
             self.report.kinds, self.report.rig = answer["kinds"], answer["rig"]
         elif "begun" in answer:
             self._begun = answer["begun"]
-            return self.seconds + min(float(answer["patience"]), _LONGEST_PATIENCE)
+            self._since, self._patience = time.monotonic(), min(float(answer["patience"]), _LONGEST_PATIENCE)
+            return self.seconds + 2 * self._patience
         elif "found" in answer:
             self._begun = None
             self._add(Found(**answer["found"]))
-        return self.seconds
+            self.lost += 0 < self._patience <= time.monotonic() - self._since
+        return self.seconds if self.lost < _MOST_LOST else None
 
     def lose(self, cause: str) -> bool:
         """Blame what was being tried when the child was lost; gives whether it was anything but the first."""
         begun, self._begun = self._begun, None
         if begun is None:
             return False
+        self.lost += 1
         self._add(Found(**begun, outcome="failed", saw=cause))
         return len(self.report.findings) > 1
 
