@@ -10,6 +10,14 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nanokimi_core.testing.conformance.auth_abilities import (
+        Confirms,
+        Declines,
+        Expires,
+        HasKeys,
+        HasLoginFiles,
+        Spoils,
+    )
     from nanokimi_core.testing.conformance.backend_abilities import (
         BringsFailures,
         HearsQuestions,
@@ -61,10 +69,15 @@ __all__ = [
     "BringsReactions",
     "ChangesMessages",
     "CheckFailed",
+    "Confirms",
     "CutsLines",
+    "Declines",
     "DoesNotApply",
+    "Expires",
     "FallsSilent",
     "Forbids",
+    "HasKeys",
+    "HasLoginFiles",
     "HasThreads",
     "HearsQuestions",
     "HoldsAnswers",
@@ -80,6 +93,7 @@ __all__ = [
     "SeesKeys",
     "SeesTyping",
     "ShowsFiles",
+    "Spoils",
     "Throttles",
     "TransportRig",
     "TransportSuite",
@@ -92,6 +106,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "conformance.auth_abilities": ("Confirms", "Declines", "Expires", "HasKeys", "HasLoginFiles", "Spoils"),
     "conformance.backend_abilities": (
         "BringsFailures",
         "HearsQuestions",
