@@ -6,7 +6,7 @@ import base64
 import logging
 import stat
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,8 +30,17 @@ def hold_no_secret(rig: AuthRig, texts: Iterable[tuple[str, str]], *, telling: i
         CheckFailed: One has; or the rig has named no secret.
     """
     expect(rig.canaries, "the rig has put no secret into canaries, so there is nothing to look for")
+    show_none(rig.canaries, texts, telling=telling)
+
+
+def show_none(secrets: Sequence[str], texts: Iterable[tuple[str, str]], *, telling: int = _TELLING) -> None:
+    """See to it that no text, each given with what it is, has a secret in it, nor a telling piece of one.
+
+    Raises:
+        CheckFailed: One has.
+    """
     for what, text in texts:
-        for secret in rig.canaries:
+        for secret in secrets:
             if piece := _piece(secret, text, telling):
                 saw(f"{what} has {len(piece)} characters of a secret: {_around(text, piece)}")
 
