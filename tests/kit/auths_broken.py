@@ -17,7 +17,8 @@ import anyio.lowlevel
 from pydantic import BaseModel, SecretStr
 
 from kit.auths_club import LOG_IN, Club, ClubRig, ClubTable
-from nanokimi_core import AuthStatus, ConfigError, Grant, LoginNeeded, Mount, Need, ShowCode, Spec
+from nanokimi_core import AuthStatus, ConfigError, Grant, LoginNeeded, Mount, Need, ShowCode, Spec, write_private
+from nanokimi_core.testing import AuthRig
 
 BROKEN: dict[type[Club], str] = {}
 TABLES: dict[type[Club], type[BaseModel]] = {}
@@ -166,7 +167,7 @@ class KnowsNoEnd(Club):
 @fails("status without credentials")
 class HangsWithoutLogin(Club):
     async def status(self) -> AuthStatus:
-        if not self.file.exists():
+        if not self.file.exists() and not (self.context.folder / "papers").exists():
             await anyio.sleep(3600)
         return await super().status()
 
@@ -413,3 +414,38 @@ class TellsTheOwner(Club):
     async def rejected(self, grant: Grant, why: str) -> None:
         await super().rejected(grant, why)
         await self.context.tell_owner("refused", f"the club says: {why}")
+
+
+# ------------------------------------------------------------------- what other checks need as well
+class Speechless(Club):
+    rejected: Any = None
+
+
+class LetsItEnd(Club):
+    async def renew(self, member: dict[str, Any]) -> dict[str, Any]:
+        raise LoginNeeded(f"the login has ended; {LOG_IN}")
+
+
+# ------------------------------------------------------------------- rigs
+class SmallRig(AuthRig):
+    """Has no more than it must."""
+
+    spec = ClubRig.spec
+
+    async def give(self, name: str = "tried") -> None:
+        token = f"access-{secrets.token_hex(12)}"
+        self.canaries.append(token)
+        member = {"access": token, "refresh": "", "ends": time.time() + 3600}
+        write_private(self.home(name) / "member.json", json.dumps(member).encode())
+
+    async def lose(self, name: str = "tried") -> None:
+        (self.home(name) / "member.json").unlink(missing_ok=True)
+
+    def table(self) -> dict[str, Any]:
+        return {"port": 9, "word": "nobody listens there"}
+
+
+class NamesNoSecret(SmallRig):
+    async def give(self, name: str = "tried") -> None:
+        await super().give(name)
+        self.canaries.clear()

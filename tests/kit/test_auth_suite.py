@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kit.auths_broken import BROKEN, rig_of
+from kit.auths_broken import BROKEN, LetsItEnd, NamesNoSecret, SmallRig, Speechless, rig_of
 from kit.auths_club import Club, ClubRig
-from nanokimi_core.testing import AuthSuite
+from nanokimi_core.testing import AuthRig, AuthSuite
 from nanokimi_core.testing.conformance.auth import AUTH_CHECKS
 from nanokimi_core.testing.conformance.checks import LOOPS, Finding, Loop, run_check
 
@@ -20,7 +21,7 @@ class TestClub(AuthSuite):
     rig = ClubRig
 
 
-def findings(rig: type[ClubRig], folder: Path, loop: Loop) -> list[Finding]:
+def findings(rig: type[AuthRig], folder: Path, loop: Loop) -> list[Finding]:
     found = []
     for number, check in enumerate(AUTH_CHECKS):
         (own := folder / str(number)).mkdir()
@@ -42,3 +43,50 @@ def test_a_broken_plugin_fails_the_check_that_is_meant_for_it_and_no_other(
 
 def test_there_is_a_broken_plugin_for_each_check() -> None:
     assert {check.name for check in AUTH_CHECKS} - SHARED == set(BROKEN.values())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_plugin_without_a_method_is_told_which(loop: Loop, tmp_path: Path) -> None:
+    failed = [found for found in findings(rig_of(Speechless), tmp_path, loop) if found.outcome == "failed"]
+    assert failed[0].saw == "Speechless has no rejected"
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_plugin_that_renews_nothing_is_told_so(loop: Loop, tmp_path: Path) -> None:
+    found = {each.check.name: each for each in findings(rig_of(LetsItEnd), tmp_path, loop)}
+    renewed = found["ended credentials are renewed"]
+    assert renewed.outcome == "failed"
+    assert "with good credentials, grant raised LoginNeeded: the login has ended" in renewed.saw
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_a_rig_cannot_do_is_not_asked_of_it(loop: Loop, tmp_path: Path) -> None:
+    found = {each.check.name: each for each in findings(SmallRig, tmp_path, loop)}
+    assert {name for name, each in found.items() if each.outcome == "not applicable"} == {
+        "ended credentials are renewed",
+        "a login shows a code first",
+        "a login ends with a status",
+        "a login serves at once",
+        "a cancelled login leaves nothing",
+        "a cancelled login leaves the old one",
+        "a declined login ends in words",
+        "a key that is set serves at once",
+        "a wrong key changes nothing",
+        "an imported login serves at once",
+        "a wrong login file changes nothing",
+        "what is stored is private",
+    }
+    assert {each.outcome for each in found.values()} == {"passed", "not applicable"}
+
+
+def test_a_rig_that_names_no_secret_is_told_so(tmp_path: Path) -> None:
+    failed = {each.saw for each in findings(NamesNoSecret, tmp_path, "asyncio") if each.outcome == "failed"}
+    assert failed == {"the rig has put no secret into canaries, so there is nothing to look for"}
+
+
+def test_a_rig_that_confirms_codes_for_a_plugin_without_a_login_is_told_so(tmp_path: Path) -> None:
+    class Mute(Club):
+        login: Any = None
+
+    failed = {each.check.name: each.saw for each in findings(rig_of(Mute), tmp_path, "asyncio") if each.saw}
+    assert failed["a login shows a code first"] == "the rig confirms codes, and Mute has no login()"
