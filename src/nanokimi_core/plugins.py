@@ -238,8 +238,9 @@ def _wrong_target(plugin: Plugin, error: BaseException) -> str:
         close = get_close_matches(module, brought, n=1) or brought[:1]
         return f"{names}, and there is no module {error.name}" + (f"; it brings {close[0]}" if close else "")
     first = attribute.partition(".")[0]
-    if isinstance(error, AttributeError) and first and not hasattr(sys.modules.get(module, error), first):
-        return f"{names}, and {module} ({getattr(sys.modules.get(module), '__file__', '?')}) has no {first}"
+    there = sys.modules.get(module)  # it isn't where its own code raised
+    if isinstance(error, AttributeError) and there is not None and first and not hasattr(there, first):
+        return f"{names}, and {module} ({getattr(there, '__file__', '?')}) has no {first}"
     return ""
 
 

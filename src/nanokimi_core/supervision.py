@@ -208,8 +208,10 @@ def wrong_return(plugin: Plugin | str, doing: str, function: object, value: obje
         value: What it gave.
         wanted: What it should give, for people: ``Receipt or None``.
     """
-    remedy = f"let {called(function)} return {wanted}" if defined_at(function) else _REMEDY
-    return fault(plugin, doing, f"it returned {_shown(value)}, not {wanted}", remedy)
+    said = f"it returned {_shown(value)}, not {wanted}"
+    if not defined_at(function):
+        return fault(plugin, doing, said)
+    return fault(plugin, doing, f"{said}, in {called(function)}", f"let it return {wanted}")
 
 
 def named(plugin: Plugin | str, doing: str, error: BaseException) -> NanoKimiError:

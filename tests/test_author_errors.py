@@ -1,0 +1,471 @@
+"""Errors that a plugin's author meets: each names the file and line, and says what to write instead."""
+
+from __future__ import annotations
+
+import textwrap
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import anyio
+import pytest
+
+from nanokimi_core import ConfigError, PluginError, Spec
+from nanokimi_core.config import Location, Settings
+from nanokimi_core.places import defined_at
+from nanokimi_core.plugins import Kind, PluginHost, installed
+from nanokimi_core.runtime import Assistant
+from nanokimi_core.shapes import flaw
+from nanokimi_core.watchdog import culprit
+from testbed.fakes import MemoryTransport, ScriptedAuth, ScriptedBackend, counting, plugin, providing
+from testbed.workshop import Workshop, said, workshop
+
+pytestmark = pytest.mark.anyio
+__all__ = ["workshop"]  # the fixture
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+HOOKS = {
+    kind: f"\n@hookimpl\ndef nanokimi_{kind}s():\n    return [Spec('post', Post)]\n"
+    for kind in ("transport", "backend", "auth")
+}
+TRANSPORT = """
+class Post:  #@class
+    def __init__(self, config, context): ...
+
+    async def run(self, inbox: Inbox) -> None:
+        inbox.ready()
+"""
+SEND = """
+    async def send(self, message: Outbound) -> Receipt | None:
+        return None
+"""
+BACKEND = """
+class Post:  #@class
+    def __init__(self, config, context): ...
+
+    async def forget(self, chat: Chat) -> None: ...
+"""
+SESSION = """
+    @asynccontextmanager  #@session
+    async def session(self, chat: Chat) -> AsyncIterator[Session]:
+        yield Talk()
+
+class Talk:  #@talk
+    async def cancel(self) -> None: ...
+"""
+AUTH = """
+class Post:  #@class
+    def __init__(self, config, context): ...
+
+    async def rejected(self, grant: Grant, why: str) -> None: ...
+"""
+GRANT = """
+    async def grant(self, need: Need) -> Grant: ...
+    async def status(self) -> AuthStatus: ...
+"""
+MADE: dict[str, tuple[Kind, str, str]] = {
+    "no send": (
+        "transport",
+        TRANSPORT,
+        "it gave Post ({@class}), which has no send(); add: async def send(self, message: Outbound) -> Receipt | None",
+    ),
+    "send is no method": (
+        "transport",
+        TRANSPORT + "\n    send = 'now'\n",
+        "it gave Post ({@class}), whose send is no method but str; "
+        "add: async def send(self, message: Outbound) -> Receipt | None",
+    ),
+    "send is a plain def": (
+        "transport",
+        TRANSPORT + "\n    def send(self, message):  #@here\n        return None\n",
+        "it gave Post, whose send ({@here}) is a plain def; "
+        "make it: async def send(self, message: Outbound) -> Receipt | None",
+    ),
+    "send has a yield": (
+        "transport",
+        TRANSPORT + "\n    async def send(self, message):  #@here\n        yield None\n",
+        "it gave Post, whose send ({@here}) is a generator, since there is a yield in it; "
+        "make it: async def send(self, message: Outbound) -> Receipt | None",
+    ),
+    "send takes no message": (
+        "transport",
+        TRANSPORT + "\n    async def send(self):  #@here\n        return None\n",
+        "it gave Post, whose send ({@here}) is called with (message), and takes (); "
+        "make it: async def send(self, message: Outbound) -> Receipt | None",
+    ),
+    "send takes more than it gets": (
+        "transport",
+        TRANSPORT + "\n    async def send(self, message, chat):  #@here\n        return None\n",
+        "it gave Post, whose send ({@here}) is called with (message), and takes (message, chat); "
+        "make it: async def send(self, message: Outbound) -> Receipt | None",
+    ),
+    "a claimed typing takes no chat": (
+        "transport",
+        TRANSPORT + SEND + "\n    async def typing(self, on):  #@here\n        pass\n",
+        "it gave Post, whose typing ({@here}) is called with (chat, on), and takes (on); "
+        "make it: async def typing(self, chat: str, on: bool) -> None",
+    ),
+    "a claimed draft is a plain def": (
+        "transport",
+        TRANSPORT + SEND + "\n    def draft(self, message: Outbound) -> None:  #@here\n        pass\n",
+        "it gave Post, whose draft ({@here}) is a plain def; make it: async def draft(self, message: Outbound) -> None",
+    ),
+    "traits are a dict": (
+        "transport",
+        TRANSPORT + SEND + "\n    traits = {'max_text': 10}\n",
+        "it gave Post ({@class}), whose traits are dict, not a Traits; write: traits = Traits(…)",
+    ),
+    "session is undecorated": (
+        "backend",
+        BACKEND
+        + SESSION.replace("@asynccontextmanager  #@session\n    async", "async").replace("]:\n", "]:  #@here\n"),
+        "it gave Post, whose session ({@here}) is an async generator, not an async context manager; "
+        "put @asynccontextmanager (from contextlib) above it",
+    ),
+    "session is a coroutine": (
+        "backend",
+        BACKEND + "\n    async def session(self, chat):  #@here\n        return 7\n",
+        "it gave Post, whose session ({@here}) is a coroutine, not an async context manager; make it: "
+        "@asynccontextmanager async def session(self, chat: Chat) -> AsyncIterator[Session], with yield in it",
+    ),
+    "a claimed logs takes no lines": (
+        "backend",
+        BACKEND
+        + "\n    async def agent_config(self, chat): ...\n    async def probe(self, chat, text):\n        yield\n"
+        + "\n    async def logs(self, chat):  #@here\n        return ''\n"
+        + SESSION,
+        "it gave Post, whose logs ({@here}) is called with (chat, lines=…), and takes (chat); "
+        "make it: async def logs(self, chat: Chat, *, lines: int) -> str",
+    ),
+    "background work wants an inbox": (
+        "auth",
+        AUTH + GRANT + "\n    async def run(self, inbox):  #@here\n        pass\n",
+        "it gave Post, whose run ({@here}) is called with (), and takes (inbox); make it: async def run(self) -> None",
+    ),
+    "no grant": (
+        "auth",
+        AUTH,
+        "it gave Post ({@class}), which has no grant(); add: async def grant(self, need: Need) -> Grant",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MADE)
+async def test_what_an_object_lacks_is_found_when_it_is_made(workshop: Workshop, what: str) -> None:
+    kind, source, wanted = MADE[what]
+    workshop.write(source + HOOKS[kind])
+    workshop.publish()
+    with pytest.raises(PluginError) as caught:
+        await workshop.instance(kind).live(None)
+    assert said(caught.value) == f'plugin "post" (nanokimi-post 1.0) failed to make "post": {workshop.told(wanted)}'
+
+
+CREATED = {
+    "gives nothing": (
+        "def make(config, context):  #@make\n    Post(config, context)\n",
+        "it gave NoneType, which has no run(); let create ({@make}) return the object",
+    ),
+    "is async": (
+        "async def make(config, context):  #@make\n    return Post(config, context)\n",
+        "it gave coroutine, which has no run(); "
+        "make create ({@make}) a class or a plain def; what has to be awaited goes into __aenter__",
+    ),
+    "gives the class": (
+        "def make(config, context):  #@make\n    return Post\n",
+        "it gave the class Post ({@class}), not an object of it; let create ({@make}) return Post(…)",
+    ),
+    "raises": (
+        "def make(config, context):\n    return deeper()\ndef deeper():\n    raise LookupError('no ink')  #@here\n",
+        "LookupError: no ink, at {@here} (deeper); mend or update it, or take it out of nanokimi.toml",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CREATED)
+async def test_a_create_that_gives_something_else_is_named_with_its_place(workshop: Workshop, what: str) -> None:
+    source, wanted = CREATED[what]
+    workshop.write(TRANSPORT + SEND + source + HOOKS["transport"].replace("Post)", "make)"))
+    workshop.publish()
+    with pytest.raises(PluginError) as caught:
+        await workshop.instance().live(None)
+    assert said(caught.value) == f'plugin "post" (nanokimi-post 1.0) failed to make "post": {workshop.told(wanted)}'
+
+
+FINE = {
+    "decorated": """
+        def checked(method):
+            async def around(*arguments):
+                return await method(*arguments)
+            return around
+        class Post:
+            @checked
+            async def run(self, inbox): ...
+            @checked
+            async def send(self, message): ...
+        """,
+    "passes on": """
+        class Client:
+            async def send(self, message): ...
+            async def run(self, inbox, more=None): ...
+        class Post:
+            def __init__(self):
+                self.client = Client()
+                self.send = self.client.send
+            def run(self, inbox) -> Awaitable[None]:
+                return self.client.run(inbox)
+        """,
+    "wraps without a word": """
+        def wrapper(*arguments, **options): ...
+        class Post:
+            run = staticmethod(wrapper)
+            async def send(self, message, *, retry=False): ...
+        """,
+    "has an attribute of its own that is called as a small contract's method": """
+        class Post:
+            typing = True
+            async def run(self, inbox): ...
+            async def send(self, message): ...
+        """,
+}
+
+
+@pytest.mark.parametrize("what", FINE)
+def test_an_object_that_works_is_not_refused_for_how_it_is_written(workshop: Workshop, what: str) -> None:
+    workshop.write(textwrap.dedent(FINE[what]))
+    post = import_module(workshop.module).Post
+    assert defined_at(post).startswith(f"{workshop.file}:")
+    assert flaw(post(), "transport") is None
+
+
+PROMPTS = {
+    "is a coroutine": (
+        "    async def prompt(self, turn):  #@here\n        return 'yes'\n",
+        "whose prompt ({@here}) is a coroutine, not an async generator: there is no yield in it; "
+        "make it: async def prompt(self, turn: Turn) -> AsyncIterator[AgentEvent], with yield in it",
+    ),
+    "is a plain generator": (
+        "    def prompt(self, turn):  #@here\n        yield Text('yes')\n",
+        "whose prompt ({@here}) is a plain generator, not an async one; "
+        "make it: async def prompt(self, turn: Turn) -> AsyncIterator[AgentEvent], with yield in it",
+    ),
+    "takes no turn": (
+        "    async def prompt(self):  #@here\n        yield Text('yes')\n",
+        "whose prompt ({@here}) is called with (turn), and takes (); "
+        "make it: async def prompt(self, turn: Turn) -> AsyncIterator[AgentEvent], with yield in it",
+    ),
+}
+
+
+MET: dict[str, tuple[Kind, str, str]] = {
+    **{
+        f"prompt {what}": ("backend", BACKEND + SESSION + source, f"in the session of net:desk: it gave Talk, {wanted}")
+        for what, (source, wanted) in PROMPTS.items()
+    },
+    "session gives what can't be entered": (
+        "backend",
+        BACKEND + "\n    def session(self, chat) -> AbstractAsyncContextManager:\n        return 7\n",
+        "in the session of net:desk: it returned int, not an async context manager",
+    ),
+    "session gives an undecorated generator": (
+        "backend",
+        BACKEND
+        + "\n    def session(self, chat) -> Any:\n        return self.talk()\n"
+        + "\n    async def talk(self):  #@here\n        yield 7\n",
+        "in the session of net:desk: it returned async_generator, not an async context manager; "
+        "let Post.talk ({@here}) yield what it makes, with @asynccontextmanager above it",
+    ),
+    "a session can't be cancelled": (
+        "backend",
+        BACKEND + SESSION.replace("    async def cancel(self) -> None: ...", "    prompt = 7"),
+        "in the session of net:desk: it gave Talk ({@talk}), whose prompt is no method but int; "
+        "add: async def prompt(self, turn: Turn) -> AsyncIterator[AgentEvent], with yield in it",
+    ),
+    "prompt yields a str": (
+        "backend",
+        BACKEND + SESSION + "\n    async def prompt(self, turn):  #@here\n        yield 'yes'\n",
+        "in a turn: its prompt gave str, which is no event; "
+        "let Talk.prompt ({@here}) yield Text(…), Thought, ToolCall or Usage only",
+    ),
+    "prompt yields a text of a number": (
+        "backend",
+        BACKEND + SESSION + "\n    async def prompt(self, turn):  #@here\n        yield Text(7)\n",
+        "in a turn: its prompt gave a Text of int, which is no event; let Talk.prompt ({@here}) yield Text(…)",
+    ),
+    "send gives a str": (
+        "transport",
+        TRANSPORT.replace("inbox.ready()", "await bring(inbox)")
+        + "\n    async def send(self, message):  #@here\n        return 'sent'\n",
+        "to send to desk: it returned str, not Receipt or None, in Post.send ({@here}); let it return Receipt or None",
+    ),
+    "grant gives a str": (
+        "auth",
+        AUTH
+        + "\n    async def status(self): ...\n"
+        + "\n    async def grant(self, need):  #@here\n        return 'yes'\n",
+        "to give a grant: it returned str, not Grant, in Post.grant ({@here}); mend",
+    ),
+    "run raises": (
+        "transport",
+        TRANSPORT.replace("inbox.ready()", "self.listen()")
+        + SEND
+        + "\n    def listen(self):\n        json.loads('{')  #@here\n",
+        'while "post" was running: JSONDecodeError: Expecting property name enclosed in double quotes: '
+        "line 1 column 2 (char 1), at {@here} (Post.listen); mend",
+    ),
+    "run raises in a task of its own": (
+        "transport",
+        TRANSPORT.replace("inbox.ready()", "await self.listen()")
+        + SEND
+        + "\n    async def listen(self):\n        async with anyio.create_task_group() as tasks:\n"
+        + "            tasks.start_soon(self.read)\n"
+        + "\n    async def read(self):\n        raise LookupError('no ink')  #@here\n",
+        'while "post" was running: LookupError: no ink, at {@here} (Post.read); mend',
+    ),
+    "send raises": (
+        "transport",
+        TRANSPORT.replace("inbox.ready()", "await bring(inbox)")
+        + "\n    async def send(self, message):\n        raise LookupError('no ink')  #@here\n",
+        "post could not send to desk (attempt 1): LookupError: no ink, at {@here} (Post.send)",
+    ),
+    "prompt raises": (
+        "backend",
+        BACKEND
+        + SESSION
+        + "\n    async def prompt(self, turn):\n        raise LookupError('no ink')  #@here\n        yield\n",
+        "backend post has a fault: LookupError: no ink, at {@here} (Talk.prompt)",
+    ),
+    "grant raises": (
+        "auth",
+        AUTH
+        + "\n    async def status(self): ...\n"
+        + "\n    async def grant(self, need):\n        raise LookupError('no ink')  #@here\n",
+        'the account "post" has a fault: LookupError: no ink, at {@here} (Post.grant)',
+    ),
+}
+BRING = """
+import json
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+import anyio
+async def bring(inbox):
+    inbox.ready()
+    await inbox.deliver(Inbound('1', 'desk', 'ana', 'hello'))
+    await anyio.sleep_forever()
+"""
+
+
+def assistant(folder: Path, kind: Kind, net: MemoryTransport) -> Assistant:
+    """Put a plugin among others that do as they should."""
+    others: dict[str, Any] = {
+        "transports": ("net", net),
+        "backends": ("brain", ScriptedBackend(counting, needs_grant=kind == "auth")),
+        "auths": ("purse", ScriptedAuth()),
+    }
+    plugins = [
+        plugin(name, providing(**{hook: [Spec(name, lambda config, context, it=value: it)]}))  # type: ignore[misc]
+        for hook, (name, value) in others.items()
+    ]
+    used = {"transport": "net", "backend": "brain", "auth": "purse"} | {kind: "post"}
+    toml = {
+        "transports": [used.pop("transport")],
+        **used,
+        "chats": {"net:*": {}, "post:*": {}},
+        "limits": {"max_attempts": 1, "send_attempts": 1},
+    }
+    host = PluginHost([*plugins, *(each for each in installed() if each.name == "post")])
+    made = Assistant(Settings.model_validate(toml), Location(None, folder / "data"), host)
+    made.prepare()
+    return made
+
+
+@pytest.mark.parametrize("what", MET)
+async def test_what_a_plugin_does_wrong_is_logged_with_its_place(
+    workshop: Workshop, tmp_path: Path, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kind, source, wanted = MET[what]
+    workshop.write(BRING + source + HOOKS[kind])
+    workshop.publish()
+    net = MemoryTransport()
+    it = assistant(tmp_path, kind, net)
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(it.run)
+            if kind != "transport":
+                await net.say("hello")
+            while workshop.told(wanted) not in caplog.text:
+                await anyio.sleep(0.01)
+            it.stop()
+
+
+async def test_a_secret_in_what_a_plugin_raises_is_not_shown_beside_the_place(
+    workshop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nanokimi_core.logs import keep_secret, redact
+
+    keep_secret("canary-of-a-secret")
+    workshop.write(
+        TRANSPORT.replace("inbox.ready()", "raise LookupError('canary-of-a-secret')  #@here")
+        + SEND
+        + HOOKS["transport"]
+    )
+    workshop.publish()
+    it = workshop.instance()
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(it.live, lambda value: value.run(None))
+            while not it.last_error:
+                await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+    shown = redact(it.last_error)
+    assert "canary" not in shown
+    assert workshop.told("at {@here} (Post.run)") in shown
+
+
+# --------------------------------------------------------------------- the table
+TABLE = "\nclass PostConfig(BaseModel):  #@model\n    host: str\n    port: int = 1\n"
+WITH_TABLE = "\n@hookimpl\ndef nanokimi_transports():\n    return [Spec('post', Post, config=PostConfig)]\n"
+
+
+def test_a_needed_key_without_a_table_says_both_ways_to_give_it(workshop: Workshop) -> None:
+    workshop.write(TRANSPORT + SEND + TABLE + WITH_TABLE)
+    workshop.publish()
+    with pytest.raises(ConfigError) as caught:
+        workshop.instance()
+    assert said(caught.value) == workshop.told(
+        'nanokimi.toml: [plugins.post] "host" is needed: write host = … under [plugins.post], '
+        "or let its author give it a default in PostConfig ({@model})"
+    )
+
+
+def test_a_needed_key_of_a_base_model_names_the_class_that_has_it(workshop: Workshop) -> None:
+    source = TABLE + "\nclass Longer(PostConfig):\n    more: str = ''\n"
+    workshop.write(TRANSPORT + SEND + source + WITH_TABLE.replace("PostConfig", "Longer"))
+    workshop.publish()
+    with pytest.raises(ConfigError) as caught:
+        workshop.instance()
+    assert said(caught.value).endswith(workshop.told("a default in PostConfig ({@model})"))
+
+
+# --------------------------------------------------------------------- blocking
+def test_who_blocks_the_loop_is_told_to_use_a_thread(workshop: Workshop) -> None:
+    workshop.write(
+        "import sys\n"
+        + TRANSPORT
+        + SEND
+        + "\n    def block(self):\n        return sys._getframe()  #@here\n"
+        + HOOKS["transport"]
+    )
+    workshop.publish()
+    it = workshop.instance()
+    frame: FrameType = import_module(workshop.module).Post(None, None).block()
+    assert culprit(frame, [it]) == workshop.told(
+        'plugin "post" (nanokimi-post 1.0) blocks the event loop at {@here} (Post.block); '
+        "mend or update it, so that it awaits what takes time, or does it in a thread: "
+        "await anyio.to_thread.run_sync(…); or take it out of nanokimi.toml"
+    )
