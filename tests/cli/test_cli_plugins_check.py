@@ -176,7 +176,7 @@ def test_a_check_that_ends_its_process_fails_and_those_after_it_run_in_another(s
     after = list(found).index("says what will never be accepted") + 1
     assert set().union(*list(found.values())[after:]) == {"passed", "not applicable"}
     failed = [finding for finding in report["plugins"][0]["findings"] if finding["outcome"] == "failed"]
-    assert {finding["saw"] for finding in failed} == {"it ended the process (exit code 9)"}
+    assert all(finding["saw"].startswith("it ended the process (exit code 9)") for finding in failed)
     assert report["plugins"][0]["unfinished"] == ""
 
 
