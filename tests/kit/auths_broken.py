@@ -16,7 +16,8 @@ import anyio
 import anyio.lowlevel
 from pydantic import BaseModel, SecretStr
 
-from kit.auths_club import LOG_IN, Club, ClubRig, ClubTable
+from kit.auths_club import LOG_IN, Club, ClubTable
+from kit.auths_rig import ClubRig
 from nanokimi_core import AuthStatus, ConfigError, Grant, LoginNeeded, Mount, Need, ShowCode, Spec, write_private
 from nanokimi_core.testing import AuthRig
 

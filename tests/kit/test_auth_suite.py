@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from kit.auths_broken import BROKEN, LetsItEnd, NamesNoSecret, SmallRig, Speechless, rig_of
-from kit.auths_club import Club, ClubRig
+from kit.auths_club import Club
+from kit.auths_rig import ClubRig
 from nanokimi_core.testing import AuthRig, AuthSuite
 from nanokimi_core.testing.conformance.auth import AUTH_CHECKS
 from nanokimi_core.testing.conformance.checks import LOOPS, Finding, Loop, run_check
