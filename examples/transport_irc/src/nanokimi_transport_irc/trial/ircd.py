@@ -56,7 +56,7 @@ class Ngircd:
                 "Listen = 127.0.0.1",
                 f"Ports = {self.port}",
                 f"Password = {password}",
-                *_QUIET,
+                *_GLOBAL,
             ],
             "Limits": ["MaxConnectionsIP = 0", "MaxJoins = 0", "MaxNickLength = 20", "ConnectRetry = 5", *limits],
             "Options": ["DNS = no", "Ident = no", "PAM = no", "OperCanUseMode = yes", "IncludeDir ="],

@@ -80,7 +80,9 @@ class Person:
         return [
             message.parameters[1]
             for message in self.commands("PRIVMSG")
-            if message.prefix and message.prefix.nick == nick and message.parameters[0] == (target or self.nick)
+            if message.prefix
+            and message.prefix.nick == nick
+            and message.parameters[0].lower() == (target or self.nick).lower()
         ]
 
     def sees(self, nick: str) -> bool:

@@ -57,6 +57,12 @@ class Proxy:
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
+    def hold(self) -> threading.Event:
+        """Hold back what the server says until the event is set."""
+        released = threading.Event()
+        self.pass_down = lambda _: released.wait(_SECONDS)
+        return released
+
     def inject(self, data: bytes) -> None:
         """Send this to the client, as if the server had."""
         with self._lock:
