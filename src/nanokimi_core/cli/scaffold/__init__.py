@@ -105,19 +105,22 @@ def write(what: Plan, folder: Path) -> list[str]:
         folder: Where; it may exist, and must be empty.
 
     Raises:
-        CommandError: There is something at that place already.
-        OSError: It can't be written.
+        CommandError: There is something at that place already, or it can't be written.
     """
     target = folder.absolute()
     if target.exists() or target.is_symlink():
         target = _empty(target)
     made = dict(_files(what))
-    with _aside(target.parent) as aside:
-        for path, text in made.items():
-            file = aside / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-        _place(aside, target)
+    try:
+        with _aside(target.parent) as aside:
+            for path, text in made.items():
+                file = aside / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
+            _place(aside, target)
+    except OSError as error:
+        said = f"{target} can't be written: {error.strerror}"
+        raise CommandError(said, remedy="mend that, or name another place with --dir") from error
     return sorted(made)
 
 
