@@ -24,6 +24,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks the plain function that implements a hook."""
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,7 @@ class Usage:
 
 
 AgentEvent = Text | Thought | ToolCall | Usage
+"""What comes back from a turn, piece by piece."""
 
 
 class Session(Protocol):
