@@ -1,11 +1,17 @@
-"""The generated parts of docs/: every key of the toml, and every command's help.
+"""The generated parts of README.md and docs/: every key of the toml, every command's help, the examples' source.
 
-PYTHONPATH=tests python -m testbed.reference      # after a change of a settings model or of a command
+    PYTHONPATH=tests python -m testbed.reference
+
+does it all anew, docs/plugins/reference/ included (``contract_pages``): after a change of a settings model, a command,
+a public docstring, or a file of an example. A part stands between two comments: ``keys: TABLE``, ``help: COMMAND``, or
+``file: FILE NAME…`` beneath docs/plugins/ (the whole file, or only the classes, functions and methods of these names).
 """
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import importlib
 import io
 import os
 import re
@@ -14,6 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -23,18 +30,19 @@ from nanokimi_core.cli.effective import duration
 from nanokimi_core.cli.guard import run
 from nanokimi_core.config.model import ChatTable, Limits, Settings
 from nanokimi_core.plugins import PluginHost, installed
+from testbed import contract_pages
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
-PAGES = ("configuration.md", "commands.md")
-GROUPS = {
-    "chats": ["list", "allow", "deny", "forget"],
-    "dead": ["list", "show", "retry", "drop"],
-    "config": ["show"],
-    "image": ["build", "status"],
-    "auth": ["status", "set-key", "import"],
-    "debug": ["config", "probe", "logs"],
-}
-_PART = re.compile(r"(<!-- (keys|help): (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+PAGES = (
+    "../README.md",
+    "configuration.md",
+    "commands.md",
+    "plugins/first-steps.md",
+    "plugins/network.md",
+    "plugins/backend.md",
+    "plugins/auth.md",
+)
+_PART = re.compile(r"(<!-- (keys|help|file): (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ATTRIBUTE = re.compile(r"^    (\w+): (.+?)(?=^    \w+: |\Z)", re.DOTALL | re.MULTILINE)
 _MIB = 2**20
 
@@ -61,12 +69,40 @@ def models() -> dict[str, type[BaseModel]]:
 
 
 def commands() -> list[str]:
-    """Name each command that has help of its own."""
-    return [f"{name} {inner}".strip() for name in BUILT_IN for inner in GROUPS.get(name, [""])]
+    """Name each command that does something: of a group the inner ones, and the group where it can stand alone."""
+    found: list[str] = []
+    for name in BUILT_IN:
+        command: Any = typer.main.get_command(importlib.import_module(f"nanokimi_core.cli.{name}").app)
+        inner = list(getattr(command, "commands", {}))
+        if not inner or command.params:  # without options of its own a group does nothing
+            found.append(name)
+        found += [f"{name} {each}" for each in inner]
+    return found
 
 
 def _part(kind: str, name: str) -> str:
-    return _keys(models()[name]) if kind == "keys" else _help(name)
+    return {"keys": lambda: _keys(models()[name]), "help": lambda: _help(name), "file": lambda: _file(name)}[kind]()
+
+
+def _file(described: str) -> str:
+    """Give a file of an example, or the parts of it that are named, as they stand there."""
+    name, *wanted = described.split()
+    path = DOCS / "plugins" / name
+    text = path.read_text()
+    if wanted:
+        lines, tree = text.splitlines(), ast.parse(text)
+        text = "\n\n".join("\n".join(lines[slice(*_lines(tree, each))]) for each in wanted) + "\n"
+    language = {".py": "python", ".toml": "toml"}[path.suffix]
+    return f"```{language}\n{text}```\n"
+
+
+def _lines(tree: ast.AST, name: str) -> tuple[int, int]:
+    """Find a class, a function or ``Class.method``, its decorators included; lines from 0."""
+    found: Any = tree
+    for part in name.split("."):
+        found = next(node for node in found.body if getattr(node, "name", None) == part)
+    first = min([found.lineno, *(each.lineno for each in found.decorator_list)])
+    return first - 1, found.end_lineno
 
 
 def _with_inner(name: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
@@ -143,6 +179,7 @@ def _help(name: str) -> str:
 
 
 if __name__ == "__main__":
+    contract_pages.write()
     for name in PAGES:
         page = DOCS / name
         page.write_text(rendered(page.read_text()))
