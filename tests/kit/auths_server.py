@@ -20,6 +20,7 @@ class ClubServer:
     """What it knows. A request is one JSON object in a line, and so is the answer."""
 
     port: int = 0
+    seconds: float = 600  # that a code counts
     refresh: set[str] = field(default_factory=set)
     handed_out: list[str] = field(default_factory=list)
     _decided: dict[str, str] = field(default_factory=dict)
@@ -52,7 +53,7 @@ class ClubServer:
         if request["do"] == "begin":
             device, code = secrets.token_hex(8), secrets.token_hex(4)
             self._codes[code] = device
-            return {"device": device, "code": code, "seconds": 600}
+            return {"device": device, "code": code, "seconds": self.seconds}
         if request["do"] == "poll":
             answer = self._decided.get(request["device"], "waiting")
             return self.issue() if answer == "confirmed" else {"state": answer}

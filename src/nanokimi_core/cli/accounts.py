@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from nanokimi_core.cli.opening import Setup, blamed, started
 from nanokimi_core.cli.output import note
 from nanokimi_core.contracts.auth import AuthStatus, ImportsLogin, TakesKey
-from nanokimi_core.errors import CommandError, PluginError
+from nanokimi_core.errors import CommandError, ConfigError, PluginError
 from nanokimi_core.instances import Instance
 
 _PATIENCE = 30.0
@@ -83,11 +83,11 @@ def store_key(setup: Setup, named: str | None, read: Callable[[], SecretStr]) ->
         CommandError: No account takes a key.
         ConfigError: It can't be a key of that account.
     """
-    instance = _find(setup, named, TakesKey, "takes a key", "takes no key")
+    instance = find_account(setup, named, TakesKey, "takes a key", "takes no key")
     key = read()
     status = anyio.run(_do, instance, lambda auth: auth.set_key(key), "to store a key")
     who = f" {status.who}" if status.who else ""
-    return [f"The key{who} is stored for {instance.name}.", *_after(setup, instance, status)]
+    return [f"The key{who} is stored for {instance.name}.", *next_steps(setup, instance, status)]
 
 
 def import_login(setup: Setup, named: str | None, file: Path) -> list[str]:
@@ -97,10 +97,10 @@ def import_login(setup: Setup, named: str | None, file: Path) -> list[str]:
         CommandError: No account takes over logins.
         ConfigError: The file holds no login.
     """
-    instance = _find(setup, named, ImportsLogin, "takes over a login", "takes over no login")
+    instance = find_account(setup, named, ImportsLogin, "takes over a login", "takes over no login")
     status = anyio.run(_do, instance, lambda auth: auth.import_login(file.absolute()), "to take over a login")
     who = f" of {status.who}" if status.who else ""
-    return [f"The login{who} is stored for {instance.name}.", *_after(setup, instance, status)]
+    return [f"The login{who} is stored for {instance.name}.", *next_steps(setup, instance, status)]
 
 
 async def _do(instance: Instance, work: Callable[[Any], Awaitable[AuthStatus]], doing: str) -> AuthStatus:
@@ -109,8 +109,25 @@ async def _do(instance: Instance, work: Callable[[Any], Awaitable[AuthStatus]], 
             return await work(auth)
 
 
-def _find(setup: Setup, named: str | None, ability: Any, does: str, does_not: str) -> Instance:
+def find_account(
+    setup: Setup,
+    named: str | None,
+    ability: Any,
+    does: str,
+    does_not: str,
+    *,
+    remedy: Callable[[Any | None], str] | None = None,
+) -> Instance:
     """Choose the instance: the one that is named, else the first of the toml's chain, else any that is installed.
+
+    Args:
+        setup: Where to look.
+        named: The one that is meant.
+        ability: The protocol that it must fit.
+        does: What that is, of one that does it.
+        does_not: The same, of one that doesn't.
+        remedy: Says what to do where the one that is named hasn't the ability, from its object; ``None`` where none
+            of all has it.
 
     Raises:
         CommandError: None has the ability.
@@ -118,15 +135,17 @@ def _find(setup: Setup, named: str | None, ability: Any, does: str, does_not: st
     """
     if named is not None:
         instance = setup.instance("auth", named)
-        if not anyio.run(_has, instance, ability):
-            raise CommandError(f'the account "{named}" {does_not}', remedy="leave out --plugin to have one chosen")
+        auth = anyio.run(_made, instance)
+        if not isinstance(auth, ability):
+            instead = remedy(auth) if remedy else "leave out --plugin to have one chosen"
+            raise CommandError(f'the account "{named}" {does_not}', remedy=instead)
         return instance
     others = [plugin.name for plugin in setup.host.plugins]
     for name in dict.fromkeys([*setup.settings.auths(), *others]):
         instance_or_none = _instance(setup, name)
-        if instance_or_none is not None and anyio.run(_has, instance_or_none, ability):
+        if instance_or_none is not None and isinstance(anyio.run(_made, instance_or_none), ability):
             return instance_or_none
-    raise CommandError(f"no installed auth plugin {does}", remedy="see: nanokimi plugins")
+    raise CommandError(f"no installed auth plugin {does}", remedy=remedy(None) if remedy else "see: nanokimi plugins")
 
 
 def _instance(setup: Setup, name: str) -> Instance | None:
@@ -135,18 +154,23 @@ def _instance(setup: Setup, name: str) -> Instance | None:
         if not wanted and not any(each.kind == "auth" for each in setup.host.provided(name)):
             return None
         return setup.instance("auth", name)
+    except ConfigError:
+        if wanted:
+            raise
+        return None  # it isn't set up, so nobody can mean it
     except PluginError as error:
         if wanted:
             note(f"nanokimi: {error}")
         return None
 
 
-async def _has(instance: Instance, ability: Any) -> bool:
+async def _made(instance: Instance) -> Any:
     async with started(instance) as auth:
-        return isinstance(auth, ability)
+        return auth
 
 
-def _after(setup: Setup, instance: Instance, status: AuthStatus) -> list[str]:
+def next_steps(setup: Setup, instance: Instance, status: AuthStatus) -> list[str]:
+    """Say what is left to do after credentials were stored: what the account says, and which line of the toml."""
     said = [status.remedy] if status.remedy else []
     if instance.name in setup.settings.auths():
         return said

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from nanokimi_core.cli.accounts import ask_accounts, import_login, store_key
 from nanokimi_core.cli.guard import FAILED
+from nanokimi_core.cli.login import log_in
 from nanokimi_core.cli.opening import find_setup
 from nanokimi_core.cli.options import Config, Json, command, new_group
 from nanokimi_core.cli.output import say, say_json, say_table
@@ -25,7 +26,7 @@ Instance = Annotated[
     typer.Option("--plugin", metavar="NAME", help="The auth plugin, or an instance of one, in place of the toml's."),
 ]
 
-app = new_group("The accounts that pay for the agent.", "nanokimi auth status", "nanokimi auth set-key")
+app = new_group("The accounts that pay for the agent.", "nanokimi auth status", "nanokimi auth login")
 
 
 @command(app, "status", "nanokimi auth status", "nanokimi auth status --json")
@@ -47,6 +48,23 @@ def status(ctx: typer.Context, json: Json = False, config: Config = None) -> Non
             say("\n" + "\n".join(account.lines()))
     if setup.settings.auth and not usable:
         raise typer.Exit(FAILED)
+
+
+@command(app, "login", "nanokimi auth login", "nanokimi auth login work")
+def login(
+    ctx: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The auth plugin, or an instance of one.", show_default=False)
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Log in to an account, by a code that you enter in a browser.
+
+    The browser may be on any machine. Without NAME it is the first account of the toml that logs in this way. A running
+    process uses the login from the next message on. Exits with 1 when it was not confirmed; Ctrl-C gives it up.
+    """
+    for line in log_in(find_setup(ctx, config), name):
+        say(line)
 
 
 @command(app, "set-key", "nanokimi auth set-key", "nanokimi auth set-key < key.txt")
