@@ -105,7 +105,7 @@ class PigeonNetwork:
     async def _login(self, stream: SocketStream, asked: dict[str, Any]) -> None:
         assert asked["secret"] == SECRET
         self._lines[stream] = anyio.Lock()
-        await self._write(stream, {"is": "welcome"})
+        await self._write(stream, {"is": "welcome", "at": datetime.now(UTC).isoformat()})
         for message in list(self.messages):
             if message["id"] not in self.acknowledged:
                 await self._write(stream, message)

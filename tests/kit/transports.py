@@ -31,7 +31,7 @@ from nanokimi_core.testing import TransportRig
 
 from .pigeon_network import SECRET, PigeonAbilities, PigeonNetwork
 
-_LINE = 4_000_000
+LINE = 4_000_000
 
 
 class PigeonConfig(BaseModel):
@@ -63,23 +63,35 @@ class Pigeon:
 
     async def run(self, inbox: Inbox) -> None:
         async with self.line() as stream:
-            lines = BufferedByteReceiveStream(stream)
-            await self.write(stream, {"do": "login", "secret": self.secret.get_secret_value()})
+            lines = self.lines(stream)
+            await self.login(stream)
             while True:
-                await self.take(inbox, stream, json.loads(await lines.receive_until(b"\n", _LINE)))
+                await self.take(inbox, stream, self.read(await lines.receive_until(b"\n", LINE)))
 
     @asynccontextmanager
     async def line(self) -> AsyncIterator[SocketStream]:
-        async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
+        async with await self.connect() as stream:
             try:
                 yield stream
             finally:
                 self.stream = None
-                self.give_up()
+                for answer in self.answers.values():
+                    answer.here.set()
 
-    def give_up(self) -> None:
-        for answer in self.answers.values():
-            answer.here.set()
+    async def connect(self) -> SocketStream:
+        return await anyio.connect_tcp("127.0.0.1", self.port)
+
+    def lines(self, stream: SocketStream) -> BufferedByteReceiveStream:
+        return BufferedByteReceiveStream(stream)
+
+    async def login(self, stream: SocketStream) -> None:
+        await self.write(stream, {"do": "login", "secret": self.secret.get_secret_value()})
+
+    def read(self, line: bytes) -> dict[str, Any]:
+        news = json.loads(line)
+        if not isinstance(news, dict):
+            raise ValueError("the network sends something that is no news")
+        return news
 
     async def take(self, inbox: Inbox, stream: SocketStream, news: dict[str, Any]) -> None:
         self.log.info("the network says %s", news["is"])
@@ -87,14 +99,17 @@ class Pigeon:
             self.stream = stream
             inbox.ready()
         elif news["is"] == "message":
-            await self.deliver(inbox, self.inbound(news))
-            await self.write(stream, {"do": "ack", "id": news["id"]})
-        elif news["key"] in self.answers:
+            await self.message(inbox, stream, news)
+        elif news.get("key") in self.answers:
             self.answers[news["key"]].news = news
             self.answers[news["key"]].here.set()
 
-    async def deliver(self, inbox: Inbox, message: Inbound) -> None:
-        await inbox.deliver(message)
+    async def message(self, inbox: Inbox, stream: SocketStream, news: dict[str, Any]) -> None:
+        await inbox.deliver(self.inbound(news))
+        await self.acknowledge(stream, news)
+
+    async def acknowledge(self, stream: SocketStream, news: dict[str, Any]) -> None:
+        await self.write(stream, {"do": "ack", "id": news["id"]})
 
     def inbound(self, news: dict[str, Any]) -> Inbound:
         return Inbound(

@@ -100,7 +100,7 @@ async def leaves_nothing_behind(rig: TransportRig) -> None:
     more: list[str] = []
 
     def gone() -> bool:
-        more[:] = [f"the task {task!r}" for task in _tasks() - tasks]
+        more[:] = [f"the task {name}" for number, name in _tasks().items() if number not in tasks]
         more.extend(f'the thread "{thread.name}"' for thread in _threads() - threads)
         more.extend([f"{_sockets() - sockets} sockets"] * (_sockets() > sockets))
         return not more
@@ -108,8 +108,8 @@ async def leaves_nothing_behind(rig: TransportRig) -> None:
     await until(gone, rig.patience / 3, lambda: f"after three runs there still were: {', '.join(more)}")
 
 
-def _tasks() -> set[str]:
-    return {f"{task.name} ({task.id})" for task in anyio.get_running_tasks()}
+def _tasks() -> dict[int, str]:
+    return {task.id: str(getattr(task.coro, "__qualname__", task.name)) for task in anyio.get_running_tasks()}
 
 
 def _threads() -> set[threading.Thread]:
