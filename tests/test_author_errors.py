@@ -174,7 +174,19 @@ CREATED = {
     "is async": (
         "async def make(config, context):  #@make\n    return Post(config, context)\n",
         "it gave coroutine, which has no run(); "
-        "make create ({@make}) a class or a plain def; what has to be awaited goes into __aenter__",
+        "let create ({@make}) return the object itself; what has to be awaited goes into __aenter__",
+    ),
+    "forgets to return itself when it is entered": (
+        "class Kept(Post):\n"
+        "    async def __aenter__(self):  #@here\n        self.open = True\n"
+        "    async def __aexit__(self, *error): ...\n"
+        "make = Kept\n",
+        "it gave NoneType, which has no run(); let __aenter__ ({@here}) return the object",
+    ),
+    "is no context manager when it is left": (
+        "class Kept(Post):  #@here\n    async def __aenter__(self):\n        return self\nmake = Kept\n",
+        "it gave Kept ({@here}), which has __aenter__ and no __aexit__; "
+        "add: async def __aexit__(self, *error: object) -> None",
     ),
     "gives the class": (
         "def make(config, context):  #@make\n    return Post\n",
@@ -285,6 +297,12 @@ MET: dict[str, tuple[Kind, str, str]] = {
         BACKEND + SESSION.replace("    async def cancel(self) -> None: ...", "    prompt = 7"),
         "in the session of net:desk: it gave Talk ({@talk}), whose prompt is no method but int; "
         "add: async def prompt(self, turn: Turn) -> AsyncIterator[AgentEvent], with yield in it",
+    ),
+    "session yields nothing": (
+        "backend",
+        BACKEND + SESSION.replace("        yield Talk()", "        yield"),
+        "in the session of net:desk: it gave NoneType, which has no prompt(); "
+        "let session ({@session}) yield the object",
     ),
     "prompt yields a str": (
         "backend",

@@ -86,6 +86,15 @@ def test_a_hook_of_another_name_that_says_which_one_it_is_serves(workshop: Works
     assert PluginHost().spec("transport", "post").spec.name == "post"
 
 
+def test_a_hook_that_pluggy_refuses_is_told_in_its_words_and_taken_back(workshop: Workshop) -> None:
+    workshop.write("\n@hookimpl(wrapper=True)\ndef nanokimi_transports():\n    return []\n")
+    workshop.publish()
+    told = workshop.refused()
+    assert told.startswith(f"{WHO} has a hook that can't be used: ")
+    assert "wrapper=True" in told
+    assert told.endswith(f"; {RULE}")
+
+
 # --------------------------------------------------------------------- importing
 RAISED = {
     "at its top": ("raise RuntimeError('no ink')  #@here\n", "RuntimeError: no ink, at {@here}"),

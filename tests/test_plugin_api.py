@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from packaging.requirements import Requirement
 
 import nanokimi_core
 from nanokimi_core import testing
 from testbed.api_changes import FULFILLED, Change, changes
 from testbed.plugin_api import SNAPSHOT, Lines, plugin_api, read, text_of, written
 
-POLICY = Path(__file__).parent.parent / "docs" / "plugins" / "versions.md"
+ROOT = Path(__file__).parent.parent
+POLICY = ROOT / "docs" / "plugins" / "versions.md"
 
 
 def test_the_plugin_api_is_as_it_is_written_down() -> None:
@@ -39,6 +42,14 @@ def test_the_core_fulfils_the_protocols_that_may_grow() -> None:
     assert {name.partition(".")[2] for name in FULFILLED} <= set(nanokimi_core.__all__)
     text = POLICY.read_text()
     assert [name for name in FULFILLED if f"`{name.partition('.')[2]}`" not in text] == []
+
+
+def test_the_bounds_that_the_policy_asks_for_are_those_of_our_own_plugins_and_fit_this_core() -> None:
+    (block,) = re.findall(r"^```toml\n(.*?)^```", POLICY.read_text(), flags=re.DOTALL | re.MULTILINE)
+    (bounds,) = tomllib.loads(block)["project"]["dependencies"]
+    assert Requirement(bounds).specifier.contains(nanokimi_core.__version__)
+    for file in (ROOT / "plugins").glob("*/pyproject.toml"):
+        assert bounds in tomllib.loads(file.read_text())["project"]["dependencies"], file
 
 
 # --------------------------------------------------------------------- the comparison

@@ -145,17 +145,19 @@ class Instance:
                 lambda: self.provided.spec.create(self.config, self.context), plugin=plugin, doing=doing
             )
             async with AsyncExitStack() as stack:
+                maker: object = self.provided.spec.create
                 if hasattr(value, "__aenter__"):
+                    maker = value.__aenter__
                     value = await stack.enter_async_context(entered(value, plugin=plugin, doing=doing, start=STARTING))
-                self._check_object(value)
+                self._check_object(value, maker)
                 yield value
         except NanoKimiError:
             raise
         except Exception as error:  # a plugin boundary
             raise named(plugin, doing, error) from error
 
-    def _check_object(self, value: Any) -> None:
-        if (found := flaw(value, self.kind, self.provided.spec.create)) is not None:
+    def _check_object(self, value: Any, maker: object) -> None:
+        if (found := flaw(value, self.kind, maker)) is not None:
             raise fault(self.provided.plugin, f'to make "{self.name}"', found.said, found.remedy)
 
     async def _keep_running(self, work: Callable[[Any], Awaitable[None] | None] | None) -> None:

@@ -46,16 +46,16 @@ def flaw(value: object, kind: str, create: object = None) -> Flaw | None:
     Args:
         value: What a plugin gave.
         kind: What it should be: ``transport``, ``backend``, ``auth`` or ``session``.
-        create: What made it.
+        create: What gave it: the ``create`` of its ``Spec``, its ``__aenter__``, or the backend's ``session``.
     """
     if isinstance(value, type):
         said = f"it gave the class {called(value)}, not an object of it"
-        return Flaw(said, f"let {_maker(create)} return {value.__name__}(…)")
+        return Flaw(said, f"{_let_give(create, kind)} {value.__name__}(…)")
     needed = _NEEDED[kind]
     names = _methods(needed)
     for name in names:
         if not callable(getattr(value, name, None)):
-            return _missing(value, name, needed, create)
+            return _missing(value, name, needed, create, kind)
     claimed = [each for each in _CLAIMED[kind] if _claims(value, each)]
     for contract in (needed, *claimed):
         for name in _methods(contract):
@@ -78,18 +78,21 @@ def _methods(contract: type) -> list[str]:
     return [name for name, value in vars(contract).items() if inspect.isfunction(value) and not name.startswith("_")]
 
 
-def _maker(create: object) -> str:
+def _let_give(create: object, kind: str) -> str:
+    """Tell the author which function gives the wrong object; to go on with the right one."""
+    entering = getattr(create, "__name__", "") == "__aenter__"
+    name, verb = ("session", "yield") if kind == "session" else ("__aenter__" if entering else "create", "return")
     where = defined_at(create)
-    return f"create ({where})" if where else "create"
+    return f"let {name}{f' ({where})' if where else ''} {verb}"
 
 
-def _missing(value: object, name: str, needed: type, create: object) -> Flaw:
+def _missing(value: object, name: str, needed: type, create: object, kind: str) -> Flaw:
     said = f"it gave {called(type(value))}, which has no {name}()"
     if inspect.iscoroutine(value):
         value.close()
-        return Flaw(said, f"make {_maker(create)} a class or a plain def; what has to be awaited goes into __aenter__")
+        return Flaw(said, f"{_let_give(create, kind)} the object itself; what has to be awaited goes into __aenter__")
     if value is None:
-        return Flaw(said, f"let {_maker(create)} return the object")
+        return Flaw(said, f"{_let_give(create, kind)} the object")
     if hasattr(value, name):
         said = f"it gave {called(type(value))}, whose {name} is no method but {type(getattr(value, name)).__name__}"
     return Flaw(said, f"add: {_wanted(name, getattr(needed, name))}")

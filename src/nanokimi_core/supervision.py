@@ -292,6 +292,9 @@ async def _awaitable(value: Any, plugin: Plugin | str, doing: str, call: object 
 
 
 def _no_manager(value: Any, plugin: Plugin | str, doing: str) -> PluginError:
+    if hasattr(value, "__aenter__"):
+        said = f"it gave {called(type(value))}, which has __aenter__ and no __aexit__"
+        return fault(plugin, doing, said, "add: async def __aexit__(self, *error: object) -> None")
     said = f"it returned {_shown(value)}, not an async context manager"
     code = getattr(value, "ag_code", None) or getattr(value, "cr_code", None)
     if inspect.iscoroutine(value):
