@@ -109,6 +109,7 @@ class Running:
         rig: Its rig.
         session: Where.
         turn: What is asked.
+        pieces: After so many pieces of the answer it is closed.
 
     Attributes:
         events: What came so far.
@@ -116,8 +117,8 @@ class Running:
         error: What it has raised.
     """
 
-    def __init__(self, rig: BackendRig, session: Session, turn: Turn) -> None:
-        self._rig, self._session, self._turn = rig, session, turn
+    def __init__(self, rig: BackendRig, session: Session, turn: Turn, pieces: int | None = None) -> None:
+        self._rig, self._session, self._turn, self._pieces = rig, session, turn, pieces
         self._scope = anyio.CancelScope()
         self.events: list[Any] = []
         self.ended = False
@@ -136,8 +137,14 @@ class Running:
                     async for event in events:
                         self.events.append(event)
                         expect(len(self.events) < _MOST_EVENTS, f"prompt gave {_MOST_EVENTS} events, and had no end")
+                        if self._pieces is not None and sum(map(bool, map(said, self.events))) >= self._pieces:
+                            break
         except Exception as error:  # noqa: BLE001  # a plugin boundary; what it raised is judged
             self.error = single(error)
+        except BaseExceptionGroup as group:
+            if not isinstance(single(group), GeneratorExit):
+                raise
+            self.error = single(group)
         finally:
             self.ended = True
 
@@ -155,9 +162,11 @@ class Running:
 
 
 @asynccontextmanager
-async def running(rig: BackendRig, session: Session, turn: Turn) -> AsyncIterator[Running]:
+async def running(
+    rig: BackendRig, session: Session, turn: Turn, *, pieces: int | None = None
+) -> AsyncIterator[Running]:
     """Ask in a task of its own, which is cancelled at the end."""
-    it = Running(rig, session, turn)
+    it = Running(rig, session, turn, pieces)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(it.run)
