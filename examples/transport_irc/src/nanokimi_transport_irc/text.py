@@ -18,7 +18,7 @@ _ACTION = "\x01ACTION "
 def fold(name: str, casemapping: str = "rfc1459") -> str:
     r"""Give a channel or nick in the form that is the same however it is typed.
 
-    A server says in its line 005 how it compares; in RFC 1459, ``[]\~`` are the capitals of ``{}|^``.
+    A server says in its line 005 how it compares; by RFC 1459 also ``[]\^`` are ``{}|~``.
     """
     return str(String(name, _CASEMAPS.get(casemapping, ASCII)).lower())
 
