@@ -15,6 +15,30 @@ from testbed.site import Site
 HEAD = "from nanokimi_core import Spec, hookimpl\n"
 FINE = HEAD + "@hookimpl\ndef nanokimi_auths(): return [Spec('{name}', object)]\n"
 
+MADE = """
+from nanokimi_core import Spec, hookimpl
+
+
+class Bank:
+    def __init__(self, config, context):
+        pass
+
+    async def grant(self, need):
+        pass
+
+    async def rejected(self, grant, why):
+        pass
+
+    async def status(self):
+        pass
+
+
+@hookimpl
+def nanokimi_auths():
+    return [Spec("bank", Bank)]
+"""
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
 
 def put(site: Site, name: str, *, rig: str = "rig:Rig") -> Path:
     """Install a new transport as pip would; gives its package."""
@@ -100,14 +124,25 @@ def test_what_fails_says_what_was_wanted_and_seen_and_the_others_go_on(site: Sit
     assert "  passed  says that it is connected (trio)" in done.stdout
 
 
+def test_what_is_printed_for_programs_has_the_documented_form(site: Site) -> None:
+    put(site, "post")
+    page = (DOCS / "commands.md").read_text().partition("## `nanokimi plugins check`")[2]
+    documented = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    printed = checked(site, "post", code=0)
+    assert printed.keys() == documented.keys()
+    assert printed["plugins"][0].keys() == documented["plugins"][0].keys()
+    assert printed["plugins"][0]["findings"][0].keys() == documented["plugins"][0]["findings"][0].keys()
+
+
 def test_without_a_rig_it_says_so_and_how_to_add_one(site: Site) -> None:
-    done = site.run("plugins", "check", "echo")
+    site.write("bank", MADE)
+    done = site.run("plugins", "check", "bank")
     assert done.returncode == 0
-    assert '  passed  backend "echo" can be made' in done.stdout
-    assert "nanokimi brings no rig, so the conformance checks did not run" in done.stdout
-    assert '[project.entry-points."nanokimi.rigs"]\n    echo = ' in done.stdout
-    assert "nanokimi_core.testing.BackendRig" in done.stdout
-    assert checked(site, "echo", code=0)["plugins"][0]["rig"] is False
+    assert '  passed  auth "bank" can be made' in done.stdout
+    assert "nanokimi-bank brings no rig, so the conformance checks did not run" in done.stdout
+    assert '[project.entry-points."nanokimi.rigs"]\n    bank = ' in done.stdout
+    assert "nanokimi_core.testing.AuthRig" in done.stdout
+    assert checked(site, "bank", code=0)["plugins"][0]["rig"] is False
 
 
 def test_without_a_rig_an_object_that_lacks_methods_fails(site: Site) -> None:
@@ -212,4 +247,9 @@ def test_what_is_not_installed_is_one_sentence(site: Site) -> None:
 
 
 def test_all_plugins_of_a_distribution_are_checked(site: Site) -> None:
-    assert [plugin["name"] for plugin in checked(site, "nanokimi", code=0)["plugins"]] == ["console", "echo"]
+    site.write("bank", MADE, distribution="nanokimi-pair")
+    (info,) = (site.folder / "packages").glob("*.dist-info")
+    with (info / "entry_points.txt").open("a") as points:
+        points.write("gone = nothing_like_this\n")
+    plugins = checked(site, "nanokimi-pair", code=1)["plugins"]
+    assert [(plugin["name"], plugin["ok"]) for plugin in plugins] == [("bank", True), ("gone", False)]
