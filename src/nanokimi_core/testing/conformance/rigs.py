@@ -160,6 +160,7 @@ class BackendRig(Rig[Backend]):
         streams: An answer comes piece by piece, while the agent still writes.
         takes_grants: A session asks the chat's account for a grant when it is entered.
         instructions: Of each chat.
+        installation: Of the instances' contexts: what a backend labels with it belongs to this rig only.
     """
 
     spec: ClassVar[Spec[Backend]]
@@ -168,6 +169,19 @@ class BackendRig(Rig[Backend]):
     streams: ClassVar[bool] = True
     takes_grants: ClassVar[bool] = True
     instructions: ClassVar[str] = "Your name is Kai. You keep bees."
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.installation = f"conformance-{secrets.token_hex(4)}"
+
+    @asynccontextmanager
+    async def made(self, name: str = "tried") -> AsyncIterator[Backend]:
+        """Make an instance as the core does."""
+        if name not in self.contexts:
+            self.contexts[name] = ScriptedContext(self.folder / name, name, installation=self.installation)
+            self.contexts[name].folder.mkdir(mode=0o700)
+        async with super().made(name) as backend:
+            yield backend
 
     @cached_property
     def account(self) -> RigAccount:
