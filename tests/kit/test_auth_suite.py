@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,11 @@ import pytest
 from kit.auths_broken import BROKEN, LetsItEnd, NamesNoSecret, SmallRig, Speechless, rig_of
 from kit.auths_club import Club
 from kit.auths_rig import ClubRig
+from nanokimi_core import AuthStatus, Grant, Need
 from nanokimi_core.testing import AuthRig, AuthSuite
 from nanokimi_core.testing.conformance.auth import AUTH_CHECKS
+from nanokimi_core.testing.conformance.auth_grants import a_grant_is_whole
+from nanokimi_core.testing.conformance.auth_states import status_with_credentials
 from nanokimi_core.testing.conformance.checks import LOOPS, Finding, Loop, run_check
 
 # What these look at, others need as well: a plugin without it fails more than one.
@@ -91,3 +96,51 @@ def test_a_rig_that_confirms_codes_for_a_plugin_without_a_login_is_told_so(tmp_p
 
     failed = {each.check.name: each.saw for each in findings(rig_of(Mute), tmp_path, "asyncio") if each.saw}
     assert failed["a login shows a code first"] == "the rig confirms codes, and Mute has no login()"
+
+
+WRONG_GRANTS: dict[str, tuple[Any, str]] = {
+    "provider": (None, "provider is None, not a text"),
+    "base_url": ("club.example/v1", "which is no http or https address"),
+    "model": (" ", "model is ' ', not a text"),
+    "context_size": (True, "context_size is True, not a number of tokens"),
+    "fingerprint": (7, "fingerprint is 7, not a text"),
+    "api_key": ("open", "api_key is a str, not a SecretStr"),
+    "oauth_key": (7, "oauth_key is 7, not a text"),
+    "mounts": ([], "mounts is not a tuple of Mount"),
+    "capabilities": (["thinking"], "capabilities is not a frozenset of texts"),
+    "expires_at": (datetime(2020, 1, 1, tzinfo=UTC), "which is over"),
+    "environment": (({"COLOUR": "green"},), "environment is not a tuple of pairs of texts"),
+}
+
+
+@pytest.mark.parametrize("field", [each.name for each in fields(Grant)])
+def test_each_field_of_a_grant_is_looked_at_and_named(field: str, tmp_path: Path) -> None:
+    value, said = WRONG_GRANTS[field]
+
+    class Wrong(Club):
+        async def grant(self, need: Need) -> Grant:
+            return replace(await super().grant(need), **{field: value})
+
+    found = run_check(a_grant_is_whole, rig_of(Wrong), tmp_path, "trio")
+    assert (found.outcome, said in found.saw) == ("failed", True), found.saw
+
+
+WRONG_STATES: dict[str, tuple[Any, str]] = {
+    "state": ("fine", "the state is 'fine'"),
+    "who": (None, "who is None, not a text"),
+    "until": (1_900_000_000, "until is 1900000000, not a time with a zone"),
+    "remedy": (None, "remedy is None, not a text"),
+    "details": ({"uses": 3}, "details is not a dict of texts"),
+}
+
+
+@pytest.mark.parametrize("field", [each.name for each in fields(AuthStatus)])
+def test_each_field_of_a_status_is_looked_at_and_named(field: str, tmp_path: Path) -> None:
+    value, said = WRONG_STATES[field]
+
+    class Wrong(Club):
+        async def status(self) -> AuthStatus:
+            return replace(await super().status(), **{field: value})
+
+    found = run_check(status_with_credentials, rig_of(Wrong), tmp_path, "trio")
+    assert (found.outcome, said in found.saw) == ("failed", True), found.saw
