@@ -223,7 +223,7 @@ def test_a_plugin_that_hangs_every_check_holds_up_nobody_for_ever(site: Site) ->
         "    async def __aenter__(self) -> Self:\n",
         "    async def __aenter__(self) -> Self:\n        import time\n\n        time.sleep(600)\n",
     )
-    (plugin,) = checked(site, "post", "--timeout", "4", code=1)["plugins"]
+    (plugin,) = checked(site, "post", "--timeout", "6", code=1)["plugins"]
     hung = [finding for finding in plugin["findings"] if finding["outcome"] == "failed"]
     assert len(hung) == 3
     assert "the event loop is blocked at " in hung[0]["saw"]
@@ -233,8 +233,8 @@ def test_a_plugin_that_hangs_every_check_holds_up_nobody_for_ever(site: Site) ->
 def test_a_rig_that_never_gets_to_its_check_is_ended_from_outside(site: Site) -> None:
     package = put(site, "post")
     (package / "rig.py").write_text("import time\n\ntime.sleep(600)\n")
-    (plugin,) = checked(site, "post", "--timeout", "4", code=1)["plugins"]
-    assert [finding["saw"] for finding in plugin["findings"]] == ["", "", "it took longer than 4 s"]
+    (plugin,) = checked(site, "post", "--timeout", "6", code=1)["plugins"]
+    assert [finding["saw"] for finding in plugin["findings"]] == ["", "", "it took longer than 6 s"]
     assert plugin["unfinished"]
 
 
