@@ -51,10 +51,20 @@ class StuckInASilence(Pigeon):
 class StuckWhileItDelivers(Pigeon):
     async def message(self, inbox: Inbox, stream: SocketStream, news: dict[str, Any]) -> None:
         try:
-            await super().message(inbox, stream, news)
+            await inbox.deliver(self.inbound(news))
         except anyio.get_cancelled_exc_class():
             await stuck()
             raise
+        await self.acknowledge(stream, news)
+
+
+class KeepsOnDelivering(Pigeon):
+    """Shields what it delivers from being cancelled."""
+
+    async def message(self, inbox: Inbox, stream: SocketStream, news: dict[str, Any]) -> None:
+        with anyio.CancelScope(shield=True):
+            await inbox.deliver(self.inbound(news))
+        await self.acknowledge(stream, news)
 
 
 class WaitsForItsAnswers(Pigeon):
@@ -69,14 +79,6 @@ class WaitsForItsAnswers(Pigeon):
                 with anyio.CancelScope(shield=True):
                     while self.answers:
                         await anyio.sleep(0.01)
-
-
-class KeepsOnDelivering(Pigeon):
-    """Delivers in a shield, and takes it for done when it is asked to end."""
-
-    async def message(self, inbox: Inbox, stream: SocketStream, news: dict[str, Any]) -> None:
-        with anyio.CancelScope(shield=True):
-            await super().message(inbox, stream, news)
 
 
 class LeavesATask(Pigeon):

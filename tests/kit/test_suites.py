@@ -1,14 +1,86 @@
-"""The conformance suites as pytest runs them."""
+"""The conformance suites as pytest runs them, on what the core itself ships."""
 
 from __future__ import annotations
 
-from nanokimi_core.builtin import console
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from nanokimi_core import NotSent, Spec, Undeliverable
 from nanokimi_core.testing import TransportRig, TransportSuite
-
-
-class ConsoleRig(TransportRig):
-    (spec,) = console.nanokimi_transports()
+from nanokimi_core.testing.console_rig import ConsoleRig
+from nanokimi_core.testing.network import CHAT, DraftingTransport, MemoryNetwork
 
 
 class TestConsole(TransportSuite):
     rig = ConsoleRig
+
+
+class MemoryConfig(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    network: MemoryNetwork
+
+
+class MemoryRig(TransportRig):
+    spec: ClassVar[Spec[Any]] = Spec(
+        "memory", lambda config, context: DraftingTransport(config, context, network=config.network), MemoryConfig
+    )
+    chat = CHAT
+    keeps: ClassVar[bool] = True
+    shows_a_key_once: ClassVar[bool] = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.network = MemoryNetwork()
+
+    def table(self) -> Mapping[str, Any]:
+        return {"network": self.network}
+
+    async def write(self, text: str) -> None:
+        self.network.write(text)
+
+    async def shown(self, chat: str) -> Sequence[str]:
+        return self.network.seen(chat)
+
+    async def acknowledged(self) -> Collection[str]:
+        unacknowledged = [message.id for message in self.network.unacknowledged]
+        return [message.text for message in self.network.written if message.id not in unacknowledged]
+
+    async def bring_again(self) -> None:
+        self.network.bring_again()
+
+    async def cut(self) -> None:
+        self.network.cut()
+
+    async def refuse_lines(self) -> None:
+        self.network.refuse()
+
+    async def throttle_next(self) -> timedelta:
+        self.network.fail_next(NotSent("the network is busy", retry_after=timedelta(seconds=7)))
+        return timedelta(seconds=7)
+
+    async def forbid_next(self) -> None:
+        self.network.fail_next(Undeliverable("this person has blocked us"))
+
+    async def lose_next(self) -> None:
+        self.network.lose_next()
+
+    async def write_file(self, name: str, data: bytes, text: str) -> None:
+        self.network.write(text, files={name: data})
+
+    async def shown_files(self, chat: str) -> Sequence[tuple[str, bytes]]:
+        return [(name, data) for where, name, data in self.network.files if where == chat]
+
+    async def typing_shown(self, chat: str) -> bool:
+        return chat in self.network.typing
+
+    async def edit(self, text: str) -> None:
+        self.network.write(text, event="edit", target=self.network.written[-1].id)
+
+
+class TestMemory(TransportSuite):
+    rig = MemoryRig

@@ -20,7 +20,7 @@ from .transports import Pigeon, PigeonConfig, PigeonRig
 FAULTS = {**broken_receiving.FAULTS, **broken_sending.FAULTS, **broken_lives.FAULTS}
 BY_NAME = {check.name: check for check in TRANSPORT_CHECKS}
 ALONE = [BY_NAME["leaves nothing behind"], BY_NAME["keeps its secrets"]]  # they look at the whole process
-AT_ONCE = 16
+AT_ONCE = 24
 
 Case = tuple[type[Pigeon], Loop]
 
@@ -50,7 +50,7 @@ class Runs:
         for case in cases:
             found = [finding.check for finding in self._findings[case]]
             rest = [check for check in TRANSPORT_CHECKS if check not in found]
-            self._runs[case] = [pool.submit(self._run, check, case, 15.0) for check in rest]
+            self._runs[case] = [pool.submit(self._run, check, case, 12.0) for check in rest]
 
     def _run(self, check: Check, case: Case, seconds: float) -> Finding:
         broken, loop = case
@@ -88,7 +88,7 @@ def test_a_broken_transport_fails_just_the_check_that_is_meant_for_its_fault(
 def test_a_transport_that_fails_in_everything_ends_its_checks_too(
     broken: type[Pigeon], loop: Loop, tmp_path: Path
 ) -> None:
-    finding = run_check(BY_NAME[broken_lives.BROAD[broken]], rig_of(broken, 3.0), tmp_path, loop)
+    finding = run_check(BY_NAME[broken_lives.BROAD[broken]], rig_of(broken, 1.5), tmp_path, loop)
     assert finding.outcome == "failed"
 
 

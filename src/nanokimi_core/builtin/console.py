@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 
 import anyio
 import anyio.from_thread
@@ -70,11 +70,12 @@ class Console:
             return
         if self._terminal:
             await self._write(f"Write to {self._assistant}. /help lists commands, Ctrl-D ends.\n")
-        async for line in _lines():
-            if line.strip():
-                await self._ask(inbox, line)
-            if self._closed:
-                return
+        async with aclosing(_lines()) as lines:
+            async for line in lines:
+                if line.strip():
+                    await self._ask(inbox, line)
+                if self._closed:
+                    return
 
     async def send(self, message: Outbound) -> Receipt | None:
         """Show an answer, or the rest of one that was shown while it grew.
@@ -172,7 +173,7 @@ def _user() -> str:
         return "owner"
 
 
-async def _lines() -> AsyncIterator[str]:
+async def _lines() -> AsyncGenerator[str]:
     """Give the lines of standard input, each read when it is asked for."""
     sender, receiver = anyio.create_memory_object_stream[str](1)
     wanted = threading.Semaphore(0)
@@ -180,8 +181,12 @@ async def _lines() -> AsyncIterator[str]:
     with sender, receiver:
         reader.start()
         wanted.release()
-        async for line in receiver:
-            yield line
+        try:
+            async for line in receiver:
+                yield line
+                wanted.release()
+        finally:
+            reader.over = True
             wanted.release()
 
 
@@ -193,11 +198,14 @@ class _Reader(threading.Thread):
         self._lines = lines
         self._wanted = wanted
         self._token = token
+        self.over = False
 
     def run(self) -> None:
         with suppress(anyio.RunFinishedError, anyio.BrokenResourceError, anyio.ClosedResourceError):
             while True:
                 self._wanted.acquire()
+                if self.over:
+                    return
                 line = sys.stdin.readline()
                 if not line:
                     break
