@@ -22,7 +22,7 @@ USABLE = ("ok", "expiring")
 
 MOMENTS: tuple[tuple[int, float], ...] = (
     *((points, 0.0) for points in range(10)),
-    *((0, seconds) for seconds in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)),
+    *((0, seconds) for seconds in (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.2)),
 )
 """When to cancel something: scheduling points that it has come past, or seconds after it began."""
 
@@ -121,16 +121,27 @@ def begun(auth: Any) -> Any:
     return events
 
 
-async def cancelled_after(moment: tuple[int, float], work: Callable[[], Awaitable[object]]) -> None:
-    """Begin something, and cancel it at one of ``MOMENTS``. What it raises is dropped."""
+async def cancelled_after(
+    moment: tuple[int, float], work: Callable[[], Awaitable[object]], begun: anyio.Event | None = None
+) -> None:
+    """Begin something, and cancel it at one of ``MOMENTS``, unless it is over before. What it raises is dropped.
+
+    Args:
+        moment: When, counted from the beginning.
+        work: What to cancel.
+        begun: What counts as the beginning; else that it was called.
+    """
 
     async def run() -> None:
         with suppress(Exception):
             await work()
+        tasks.cancel_scope.cancel()
 
     points, seconds = moment
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run)
+        if begun is not None:
+            await begun.wait()
         for _ in range(points):
             await anyio.lowlevel.checkpoint()
         await anyio.sleep(seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -119,8 +120,6 @@ def _can_read(path: Path, user: tuple[int, int]) -> bool:
 
 
 def _has_acl(path: Path) -> bool:
-    import os
-
     names = os.listxattr(path, follow_symlinks=False) if hasattr(os, "listxattr") else []
     return "system.posix_acl_access" in names
 
