@@ -296,6 +296,19 @@ async def test_what_is_owed_while_an_older_queue_is_looked_up_comes_behind_it(tm
         tasks.cancel_scope.cancel()
 
 
+async def test_what_is_owed_before_the_network_is_connected_comes_behind_an_older_queue(tmp_path: Path) -> None:
+    wire = Wire()
+    async with delivering(tmp_path, wire, ready=False) as desk:
+        for number in range(3):
+            await desk.owe(f"older {number}")
+    async with delivering(tmp_path, wire, ready=False) as desk:
+        for number in range(3):
+            await desk.owe(f"newer {number}")
+        desk.route.open()
+        await desk.until(lambda: len(wire.sent) == 6)
+        assert wire.texts() == [f"{age} {number}" for age in ("older", "newer") for number in range(3)]
+
+
 async def never(row: OwedRow, cause: str) -> None:
     raise AssertionError(f"{row} was given up: {cause}")
 

@@ -165,7 +165,7 @@ class Delivery:
         full = len(line.rows) + len(answer) > _IN_MEMORY
         # What was put there later came first, or these have been read from the outbox, and may be sent by now.
         passed = answer[0].number <= max(line.last, self._read)
-        if line.more or line.loading or full or passed or not line.route.loaded:
+        if line.more or line.again or line.loading or full or passed or not line.route.loaded:
             line.more = True
             line.again = line.again or passed
         else:
