@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from anyio import to_thread
 
-from nanokimi_core import CommandError
+from nanokimi_core import CommandError, write_private
 from nanokimi_core.testing import TransportRig
 from nanokimi_transport_irc import nanokimi_transports
 from nanokimi_transport_irc.trial.ircd import BINARY, Ngircd
@@ -23,6 +23,7 @@ class IrcRig(TransportRig):
 
     (spec,) = nanokimi_transports()
     chat = "#kit"
+    secrets = ("swordfish-4711",)
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -35,15 +36,18 @@ class IrcRig(TransportRig):
         return self
 
     def _begin(self) -> None:
+        write_private(self.folder / "password", self.secrets[0].encode())
         self.ircd.start()
         self.proxy = Proxy(self.ircd.port)
         self.ana = Person(self.ircd.port, "Ana", self.chat)
+        self.nickserv = Person(self.ircd.port, "NickServ")
 
     async def __aexit__(self, *error: object) -> None:
         await to_thread.run_sync(self._end)
 
     def _end(self) -> None:
         self.ana.close()
+        self.nickserv.close()
         self.proxy.close()
         self.ircd.stop()
 
@@ -55,6 +59,8 @@ class IrcRig(TransportRig):
             "tls": False,
             "nick": _NICK,
             "channels": [self.chat],
+            "password": {"file": "password"},
+            "login": "nickserv",
             "per_minute": 6000,
             "burst": 100,
             "patience": 2,
