@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 from anyio.streams.buffered import BufferedByteReceiveStream
@@ -46,6 +46,8 @@ class ClubTable(BaseModel):
 
 class Club:
     """An account at a club: tokens that end, from a login by code, from a file, or a key that doesn't end."""
+
+    table: ClassVar[type[ClubTable]] = ClubTable
 
     def __init__(self, config: ClubTable, context: Context) -> None:
         self.config, self.context = config, context

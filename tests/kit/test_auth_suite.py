@@ -9,18 +9,23 @@ from typing import Any
 
 import pytest
 
-from kit.auths_broken import BROKEN, LetsItEnd, NamesNoSecret, SmallRig, Speechless, rig_of
+from kit.auths_broken import BROKEN, LetsItEnd, Speechless
 from kit.auths_club import Club
+from kit.auths_faults import NamesNoSecret, SmallRig, rig_of
+from kit.auths_leaky import LEAKY
 from kit.auths_rig import ClubRig
 from nanokimi_core import AuthStatus, Grant, Need
 from nanokimi_core.testing import AuthRig, AuthSuite
 from nanokimi_core.testing.conformance.auth import AUTH_CHECKS
-from nanokimi_core.testing.conformance.auth_grants import a_grant_is_whole
+from nanokimi_core.testing.conformance.auth_forms import a_grant_is_whole
 from nanokimi_core.testing.conformance.auth_states import status_with_credentials
 from nanokimi_core.testing.conformance.checks import LOOPS, Finding, Loop, run_check
 
 # What these look at, others need as well: a plugin without it fails more than one.
 SHARED = {"has its methods", "ended credentials are renewed"}
+
+
+FAULTY = BROKEN | LEAKY
 
 
 class TestClub(AuthSuite):
@@ -36,19 +41,19 @@ def findings(rig: type[AuthRig], folder: Path, loop: Loop) -> list[Finding]:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("broken", BROKEN, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("broken", FAULTY, ids=lambda kind: kind.__name__)
 def test_a_broken_plugin_fails_the_check_that_is_meant_for_it_and_no_other(
     broken: type[Club], loop: Loop, tmp_path: Path
 ) -> None:
     failed = {
         found.check.name: found.saw for found in findings(rig_of(broken), tmp_path, loop) if found.outcome == "failed"
     }
-    assert set(failed) == {BROKEN[broken]}, failed
-    assert len(failed[BROKEN[broken]].split()) > 3
+    assert set(failed) == {FAULTY[broken]}, failed
+    assert len(failed[FAULTY[broken]].split()) > 3
 
 
 def test_there_is_a_broken_plugin_for_each_check() -> None:
-    assert {check.name for check in AUTH_CHECKS} - SHARED == set(BROKEN.values())
+    assert {check.name for check in AUTH_CHECKS} - SHARED == set(FAULTY.values())
 
 
 @pytest.mark.parametrize("loop", LOOPS)
