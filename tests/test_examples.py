@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import tomllib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,9 +13,7 @@ from typing import Any
 import anyio
 import anyio.abc
 import pytest
-from anyio.streams.buffered import BufferedByteReceiveStream
 
-import nanokimi_core
 from nanokimi_core.config import Location, Settings
 from nanokimi_core.config.model import Limits
 from nanokimi_core.conversation.catalogue.english import ENGLISH
@@ -66,89 +63,20 @@ async def test_the_readmes_transport_carries_a_message_both_ways(tmp_path: Path)
 
     async def serve(stream: anyio.abc.SocketStream) -> None:
         async with stream:
-            await stream.send(b"1 hello\n")
+            await stream.send(b'{"id": "1", "chat": "desk", "sender": "ana", "text": "hello"}\n')
             answers.append((await stream.receive()).decode())
             assistant.stop()
 
     await meet(assistant, socket, serve)
-    key, _, text = answers[0].partition(" ")
-    assert key
-    assert text == "hello\n"
+    answer = json.loads(answers[0])
+    assert answer["key"]
+    assert answer["text"] == "hello"
 
 
-BUSY_AT_FIRST = """
-import sys
-from pathlib import Path
-
-asked = Path(sys.argv[1])
-with asked.open("a") as file:
-    file.write(sys.stdin.read() + "\\n---\\n")
-if asked.read_text().count("---") == 1:
-    sys.exit(75)
-print("It is green.")
-"""
-
-
-@pytest.mark.anyio
-async def test_the_guides_plugins_acknowledge_after_keeping_repeat_no_question_and_send_under_one_key(
-    tmp_path: Path,
-) -> None:
-    transport, backend = blocks((ROOT / "docs" / "plugins.md").read_text(), "python")
-    socket, asked, program = tmp_path / "post.sock", tmp_path / "asked", tmp_path / "program.py"
-    program.write_text(BUSY_AT_FIRST)
-    toml = {
-        "transports": ["post"],
-        "backend": "command",
-        "plugins": {
-            "post": {"path": str(socket)},
-            "command": {"command": [sys.executable, str(program), str(asked)]},
-        },
-        "chats": {"post:*": {}},
-    }
-    assistant = assistant_on(tmp_path, toml, post=made(transport, "post"), command=made(backend, "command"))
-    message = {"id": "1", "chat": "ana", "sender": "ana", "text": "What colour is it?"}
-    acknowledged: list[str] = []
-    sent: list[dict[str, Any]] = []
-
-    async def serve(stream: anyio.abc.SocketStream) -> None:
-        async with stream:
-            lines = BufferedByteReceiveStream(stream)
-            for _ in range(2):
-                await stream.send(json.dumps({"message": message}).encode() + b"\n")
-            while len(sent) < 3:
-                heard = json.loads(await lines.receive_until(b"\n", 65536))
-                if "ack" in heard:
-                    acknowledged.append(heard["ack"])
-                    continue
-                sent.append(heard)
-                if len(sent) == 2:
-                    await stream.send(json.dumps({"accepted": heard["key"], "id": "n1"}).encode() + b"\n")
-                    echo = {**message, "id": "n1", "sender": "me", "text": heard["text"], "from_me": True}
-                    await stream.send(json.dumps({"message": echo}).encode() + b"\n")
-                    await stream.send(
-                        json.dumps({"message": {**message, "id": "2", "text": "/status"}}).encode() + b"\n"
-                    )
-            assistant.stop()
-
-    await meet(assistant, socket, serve)
-    async with assistant.store as store:
-        counters = await store.counters()
-    assert acknowledged[:2] == ["1", "1"]
-    later, answer, status = sent
-    assert "I'll answer it in" in later["text"]
-    assert (answer["chat"], answer["text"], answer["answers"]) == ("ana", "It is green.", "1")
-    assert "is ready" in status["text"]
-    question, again, rest = asked.read_text().split("\n---\n")
-    assert "What colour is it?" in question
-    assert again.startswith("No answer to the last question has arrived.")
-    assert rest == ""
-    assert (counters["duplicate"], counters["refused_own"], counters["answered"]) == (1, 1, 1)
-
-
-def test_the_readmes_transport_is_about_fifteen_lines() -> None:
+def test_the_readmes_transport_has_at_most_fifteen_lines() -> None:
     (source,) = blocks(README, "python")
-    code = [line for line in source[source.index("class Line:") :].splitlines() if line.strip()]
-    assert len(code) <= 16
+    transport = source[source.index("class Line:") : source.index("@hookimpl")]
+    assert 10 < len([line for line in transport.splitlines() if line.strip()]) <= 15
 
 
 @pytest.mark.parametrize("page", sorted([ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")]), ids=lambda p: p.name)
@@ -180,13 +108,7 @@ def named(page: str) -> set[str]:
     return set(re.findall(r"[\w/-]+", " ".join(re.findall(r"`([^`]+)`", prose))))
 
 
-def test_every_name_that_plugin_authors_may_import_is_explained() -> None:
-    source = "\n".join(blocks((ROOT / "docs" / "plugins.md").read_text(), "python"))
-    told = named("plugins.md") | set(re.findall(r"\w+", source))
-    assert sorted(set(nanokimi_core.__all__) - told) == []
-
-
-@pytest.mark.parametrize("page", ["operating.md", "plugins.md"])
+@pytest.mark.parametrize("page", ["operating.md", "plugins/backend.md"])
 def test_what_becomes_of_a_message_is_told_for_every_kind_of_failure(page: str) -> None:
     kinds = {kind.value if page == "operating.md" else kind.name for kind in Failure}
     assert sorted(kinds - named(page)) == []

@@ -1,4 +1,4 @@
-"""The generated parts of README.md and docs/: every key of the toml, every command's help, the examples' source.
+"""The generated parts of docs/: every key of the toml, every command's help, the examples' source.
 
     PYTHONPATH=tests python -m testbed.reference
 
@@ -15,6 +15,7 @@ import importlib
 import io
 import os
 import re
+import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -34,7 +35,6 @@ from testbed import contract_pages
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGES = (
-    "../README.md",
     "configuration.md",
     "commands.md",
     "plugins/first-steps.md",
@@ -62,10 +62,16 @@ def models() -> dict[str, type[BaseModel]]:
     found: dict[str, type[BaseModel]] = {"top": Settings, "limits": Limits, **dict(_with_inner("chats", ChatTable))}
     host = PluginHost()
     for plugin in installed():
-        if plugin.distribution == "nanokimi" or plugin.distribution.startswith("nanokimi-"):
+        if plugin.distribution in {"nanokimi", *_own_distributions()}:
             for provided in host.provided(plugin.name):
                 found |= dict(_with_inner(f"plugins.{provided.spec.name}", provided.spec.config))
     return found
+
+
+def _own_distributions() -> set[str]:
+    """Name the plugins of this repository; what the examples can be told stands in their own READMEs."""
+    projects = (DOCS.parent / "plugins").glob("*/pyproject.toml")
+    return {tomllib.loads(path.read_text())["project"]["name"] for path in projects}
 
 
 def commands() -> list[str]:
