@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import textwrap
 from importlib import import_module
 from pathlib import Path
@@ -351,6 +353,21 @@ MET: dict[str, tuple[Kind, str, str]] = {
         + "\n    async def send(self, message):\n        raise LookupError('no ink')  #@here\n",
         "post could not send to desk (attempt 1): LookupError: no ink, at {@here} (Post.send)",
     ),
+    "send raises behind a library's decorator": (
+        "transport",
+        TRANSPORT.replace("inbox.ready()", "await bring(inbox)")
+        + "\n    @tried_again\n    async def send(self, message):\n        raise LookupError('no ink')  #@here\n",
+        "post could not send to desk (attempt 1): LookupError: no ink, at {@here} (Post.send)",
+    ),
+    "grant raises in a task of its own": (
+        "auth",
+        AUTH
+        + "\n    async def status(self): ...\n"
+        + "\n    async def grant(self, need):\n        async with anyio.create_task_group() as tasks:\n"
+        + "            tasks.start_soon(self.ask)\n"
+        + "\n    async def ask(self):\n        raise LookupError('no ink')  #@here\n",
+        'the account "post" has a fault: LookupError: no ink, at {@here} (Post.ask)',
+    ),
     "prompt raises": (
         "backend",
         BACKEND
@@ -366,7 +383,16 @@ MET: dict[str, tuple[Kind, str, str]] = {
         'the account "post" has a fault: LookupError: no ink, at {@here} (Post.grant)',
     ),
 }
+LIBRARY = """
+import functools
+def tried_again(method):
+    @functools.wraps(method)
+    async def tried(*arguments):
+        return await method(*arguments)
+    return tried
+"""
 BRING = """
+from post_library import tried_again
 import json
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -404,9 +430,15 @@ def assistant(folder: Path, kind: Kind, net: MemoryTransport) -> Assistant:
 
 @pytest.mark.parametrize("what", MET)
 async def test_what_a_plugin_does_wrong_is_logged_with_its_place(
-    workshop: Workshop, tmp_path: Path, what: str, caplog: pytest.LogCaptureFixture
+    workshop: Workshop,
+    tmp_path: Path,
+    what: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kind, source, wanted = MET[what]
+    monkeypatch.delitem(sys.modules, "post_library", raising=False)
+    (workshop.folder / "post_library.py").write_text(LIBRARY)
     workshop.write(BRING + source + HOOKS[kind])
     workshop.publish()
     net = MemoryTransport()
@@ -443,6 +475,12 @@ async def test_a_secret_in_what_a_plugin_raises_is_not_shown_beside_the_place(
     shown = redact(it.last_error)
     assert "canary" not in shown
     assert workshop.told("at {@here} (Post.run)") in shown
+
+
+def test_a_plugin_that_the_core_brings_is_named_with_its_place_and_the_core_itself_is_not() -> None:
+    echo = PluginHost().spec("backend", "echo").spec.create
+    assert re.search(r"builtin/echo\.py:\d+$", defined_at(echo))
+    assert defined_at(PluginHost.spec) == defined_at(PluginHost) == defined_at(re.compile) == ""
 
 
 # --------------------------------------------------------------------- the table

@@ -231,6 +231,16 @@ def test_an_entry_point_that_names_no_attribute_says_where_it_was_looked_for(wor
     )
 
 
+def test_a_module_that_raises_an_attribute_error_itself_is_not_taken_for_a_wrong_entry_point(
+    workshop: Workshop,
+) -> None:
+    workshop.write("import json\njson.dmups  #@here\n")
+    workshop.publish(target=f"{workshop.module}:plugin")
+    told = workshop.refused()
+    assert told.startswith(f"{WHO} failed to load: AttributeError: module 'json' has no attribute 'dmups'")
+    assert workshop.told("at {@here}; mend or update it") in told
+
+
 def test_an_entry_point_and_a_spec_of_two_names_are_both_named(workshop: Workshop) -> None:
     workshop.write(HOOK + "    return [Spec('mail', object)]\n")
     workshop.publish()

@@ -57,7 +57,7 @@ def without_entry_point() -> list[Forgotten]:
 def _plugin_like() -> Iterator[Distribution]:
     for distribution in importlib.metadata.distributions():
         name = _normal(distribution.metadata["Name"] or "")  # a torn installation can lack it
-        if name != CORE and (name.startswith(f"{CORE}-") or _requirement(distribution) is not None):
+        if name.startswith(f"{CORE}-") or _requirement(distribution) is not None:
             yield distribution
 
 

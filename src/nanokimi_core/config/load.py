@@ -123,7 +123,7 @@ def _sentence(
 
 def _how_to_give(key: str, model: type[BaseModel], table: str) -> str:
     """Say both ways to give a key that a plugin's model has no default for."""
-    owner = next((each for each in reversed(model.__mro__) if key in getattr(each, "__annotations__", {})), model)
+    owner = next((each for each in model.__mro__ if key in getattr(each, "__annotations__", {})), model)
     return f"write {key} = … under [{table}], or let its author give it a default in {called(owner)}"
 
 
