@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 
 from nanokimi_transport_irc.trial.driver import driven
@@ -108,6 +109,34 @@ async def test_what_could_not_be_kept_is_delivered_first_when_it_can_be(
         kept = [text for text in irc.texts if text != "later"]
         assert kept == [str(number) for number in range(len(kept))]
         assert kept
+
+
+async def test_answers_go_out_while_a_message_waits_to_be_kept(ircd: Ngircd, person: People, tmp_path: Path) -> None:
+    ana = person("Ana", "#garden")
+    async with driven({"port": ircd.port, "channels": ["#garden"]}, tmp_path) as irc:
+        irc.held = anyio.Event()
+        ana.say("#garden", "hello")
+        for number in range(5):
+            await irc.say("#garden", f"{number}")
+        ana.sync()
+        assert ana.said_by("Kai", "#garden") == ["0", "1", "2", "3", "4"]
+        assert not irc.delivered
+        irc.held.set()
+        await irc.until(lambda: irc.texts == ["hello"], "it was kept")
+
+
+async def test_while_nothing_is_kept_only_so_much_is_read_and_none_of_it_is_lost(
+    ircd: Ngircd, person: People, tmp_path: Path
+) -> None:
+    ana = person("Ana", "#garden")
+    async with driven({"port": ircd.port, "channels": ["#garden"], "patience": 60}, tmp_path) as irc:
+        irc.held = anyio.Event()
+        ana.do(*(f"PRIVMSG #garden :{number}" for number in range(1500)))
+        ana.sync()
+        await irc.until(lambda: len(irc.irc._unread) == 1000, "it has read what it can hold")
+        irc.held.set()
+        await irc.until(lambda: len(irc.delivered) == 1500, "all was kept")
+        assert irc.texts == [str(number) for number in range(1500)]
 
 
 async def test_members_are_those_in_the_channel_without_itself(ircd: Ngircd, person: People, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ class Driver:
         readies: How often it was connected.
         errors: What its runs have raised.
         refusing: Nothing can be kept.
+        held: While it is not set, nothing is kept yet.
     """
 
     def __init__(self, table: dict[str, Any], folder: Path) -> None:
@@ -45,6 +46,7 @@ class Driver:
         self.readies = 0
         self.errors: list[Exception] = []
         self.refusing = False
+        self.held: anyio.Event | None = None
         self._sent = 0
 
     def ready(self) -> None:
@@ -60,6 +62,8 @@ class Driver:
         await anyio.lowlevel.checkpoint()
         if self.refusing:
             raise NotAccepted("the disk is full")
+        if self.held is not None:
+            await self.held.wait()
         self.delivered.append(message)
 
     def sent(self, key: str, network_id: str) -> None:
