@@ -98,7 +98,8 @@ def _class(kind: type) -> str:
     if issubclass(kind, BaseModel):
         return f"model{of}"
     if dataclasses.is_dataclass(kind):
-        frozen = "frozen " if vars(kind)["__dataclass_params__"].frozen else ""
+        parameters: Any = inspect.getattr_static(kind, "__dataclass_params__")
+        frozen = "frozen " if parameters.frozen else ""
         return f"{frozen}dataclass{of}{_signature(kind.__init__, bound=False)}"
     what = "exception" if issubclass(kind, BaseException) else "class"
     if inspect.isfunction(kind.__init__):

@@ -29,6 +29,46 @@ from nanokimi_core import *
 from pydantic import BaseModel
 """
 
+HOOKS = {
+    kind: f"\n@hookimpl\ndef nanokimi_{kind}s():\n    return [Spec('post', Post)]\n"
+    for kind in ("transport", "backend", "auth")
+}
+TRANSPORT = """
+class Post:  #@class
+    def __init__(self, config, context): ...
+
+    async def run(self, inbox: Inbox) -> None:
+        inbox.ready()
+"""
+SEND = """
+    async def send(self, message: Outbound) -> Receipt | None:
+        return None
+"""
+BACKEND = """
+class Post:  #@class
+    def __init__(self, config, context): ...
+
+    async def forget(self, chat: Chat) -> None: ...
+"""
+SESSION = """
+    @asynccontextmanager  #@session
+    async def session(self, chat: Chat) -> AsyncIterator[Session]:
+        yield Talk()
+
+class Talk:  #@talk
+    async def cancel(self) -> None: ...
+"""
+AUTH = """
+class Post:  #@class
+    def __init__(self, config, context): ...
+
+    async def rejected(self, grant: Grant, why: str) -> None: ...
+"""
+GRANT = """
+    async def grant(self, need: Need) -> Grant: ...
+    async def status(self) -> AuthStatus: ...
+"""
+
 
 async def _tell(key: str, text: str) -> None:
     """Nobody listens."""
