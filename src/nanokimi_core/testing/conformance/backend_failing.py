@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -45,36 +45,38 @@ class Met:
     told: timedelta | None
     error: BaseException | None
     turn: Turn
-    after: str | BaseException
+    after: str | BaseException = ""
 
 
 async def meet(rig: Any, backend: Backend, kinds: Iterator[Failure]) -> list[Met]:
     """Bring failures about, one after the other, in the way in which the core meets them; each turn is tried again.
 
-    A session that a failure spoils is left, and the next one entered. Whoever has no session yet enters one.
+    A session that a failure spoils is left, and the next one entered; so is one in which nothing failed, since some
+    failures are met only when the agent is brought up.
     """
     met: list[Met] = []
+    left: Met | None = None
     kind = next(kinds, None)
-    while kind is not None:
+    while kind is not None or left is not None:
         async with entered(rig, backend, rig.chat()) as session:
-            if not met:
+            if left is None:
                 await answered(rig, session, "in a new session")
-            while kind is not None:
-                now, turn = kind, new_turn(rig.question(new_word()))
-                told = await rig.bring_about(now)
-                error = await _failing(rig, session, turn)
-                if error is None or now in SPOILING:
-                    break
-                await rig.mend()
-                met.append(Met(now, told, error, turn, await _again(rig, session, turn)))
+            else:
+                met.append(replace(left, after=await _again(rig, session, left.turn)))
+                left = None
+            while kind is not None and left is None:
+                turn = new_turn(rig.question(new_word()))
+                told = await rig.bring_about(kind)
+                now = Met(kind, told, await _failing(rig, session, turn), turn)
+                if now.error is None or kind in SPOILING:
+                    left = now
+                else:
+                    await rig.mend()
+                    met.append(replace(now, after=await _again(rig, session, turn)))
                 kind = next(kinds, None)
-        if kind is not None:
-            if error is None:
-                error = await _met_on_entering(rig, backend, turn)
+        if left is not None:
+            left = replace(left, error=left.error or await _met_on_entering(rig, backend, left.turn))
             await rig.mend()
-            async with entered(rig, backend, rig.chat()) as session:
-                met.append(Met(now, told, error, turn, await _again(rig, session, turn)))
-            kind = next(kinds, None)
     return met
 
 
