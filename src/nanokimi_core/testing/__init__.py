@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         script,
         slow,
     )
+    from nanokimi_core.testing.bot import Bot, BotChat
+    from nanokimi_core.testing.clock import FakeClock
     from nanokimi_core.testing.conformance.auth_abilities import (
         Confirms,
         Declines,
@@ -71,7 +73,7 @@ if TYPE_CHECKING:
         WritesAsAssistant,
         WritesGarbage,
     )
-    from nanokimi_core.testing.installing import plugin, providing
+    from nanokimi_core.testing.installing import providing
     from nanokimi_core.testing.network import DraftingTransport, MemoryNetwork, MemoryTransport
     from nanokimi_core.testing.suites import AuthSuite, BackendSuite, TransportSuite
 
@@ -81,6 +83,8 @@ __all__ = [
     "AuthSuite",
     "BackendRig",
     "BackendSuite",
+    "Bot",
+    "BotChat",
     "BringsAgain",
     "BringsFailures",
     "BringsFiles",
@@ -93,6 +97,7 @@ __all__ = [
     "DoesNotApply",
     "DraftingTransport",
     "Expires",
+    "FakeClock",
     "FallsSilent",
     "Forbids",
     "Gated",
@@ -130,7 +135,6 @@ __all__ = [
     "failing",
     "joining",
     "mute",
-    "plugin",
     "providing",
     "recalling",
     "saw",
@@ -188,7 +192,9 @@ _HOMES = {
         "script",
         "slow",
     ),
-    "installing": ("plugin", "providing"),
+    "bot": ("Bot", "BotChat"),
+    "clock": ("FakeClock",),
+    "installing": ("providing",),
     "network": ("DraftingTransport", "MemoryNetwork", "MemoryTransport"),
     "suites": ("AuthSuite", "BackendSuite", "TransportSuite"),
 }

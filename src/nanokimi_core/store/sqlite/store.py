@@ -92,6 +92,11 @@ class SqliteStore:
         if tasks is not None:
             await tasks.__aexit__(None, None, None)  # its only task is over; an error of the body isn't its business
 
+    @property
+    def busy(self) -> bool:
+        """Whether it is reading or writing at the moment."""
+        return self._entered is not None and self._entered.busy
+
     def _transaction(self, connection: sqlite3.Connection) -> Transaction:
         return Transaction(connection, holder=self._holder, lease=self._lease, alone=self._alone)
 

@@ -131,6 +131,11 @@ class Writer:
             await self._stopped.wait()
 
     # ------------------------------------------------------------------ for callers
+    @property
+    def busy(self) -> bool:
+        """Whether its thread works at the moment."""
+        return self._limiter.borrowed_tokens > 0
+
     async def call(self, operation: Operation[T], undo: Callable[[T], Operation[Any] | None] | None = None) -> T:
         """Run an operation and give its result once that is on disk.
 
