@@ -14,7 +14,7 @@ import enum
 import inspect
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -63,7 +63,7 @@ def written(module: ModuleType) -> Lines:
     return lines
 
 
-def _aliases(lines: Lines, modules: Iterable[ModuleType]) -> Lines:
+def _aliases(lines: Lines, modules: Sequence[ModuleType]) -> Lines:
     """Write down what the names of types stand for that annotations use, where those are no public classes."""
     used = set(re.findall(r"\b_?[A-Z]\w+", " ".join(lines.values())))
     homes = {getattr(getattr(each, name), "__module__", "") for each in modules for name in each.__all__}
@@ -71,7 +71,7 @@ def _aliases(lines: Lines, modules: Iterable[ModuleType]) -> Lines:
     for home in sorted(home for home in homes if home.startswith("nanokimi_core")):
         for name in used & vars(sys.modules[home]).keys():
             value = vars(sys.modules[home])[name]
-            if hasattr(value, "__args__") and f"nanokimi_core.{name}" not in lines:
+            if hasattr(value, "__args__") and not any(f"{each.__name__}.{name}" in lines for each in modules):
                 found[f"alias {name}"] = _other(value)
     return dict(sorted(found.items()))
 
@@ -169,10 +169,10 @@ def _callable(function: Any, *, bound: bool | None = None) -> str:
 
 
 def _signature(function: Any, *, bound: bool) -> str:
-    """Write a signature; what a method is bound to is left out."""
+    """Write a signature; what a method is bound to is left out, and so is what begins with ``_``."""
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())
-    parameters = parameters if bound else parameters[1:]
+    parameters = [each for each in parameters[0 if bound else 1 :] if not each.name.startswith("_")]
     texts: list[str] = []
     for at, each in enumerate(parameters):
         before = parameters[at - 1].kind if at else None
