@@ -29,6 +29,7 @@ EVERYWHERE = {
     "src/{package}/__init__.py",
     "src/{package}/py.typed",
     "src/{package}/rig.py",
+    "tests/test_bot.py",
     "tests/test_conformance.py",
 }
 
