@@ -45,7 +45,8 @@ class LineRig(TransportRig):
             with suppress(anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
                 while True:
                     self.heard.append(json.loads(await lines.receive_until(b"\n", 65536))["text"])
-            self.connected = anyio.Event()
+            if self.stream is stream:
+                self.connected = anyio.Event()
 
     async def write(self, text: str) -> None:
         await self.connected.wait()
