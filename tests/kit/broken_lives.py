@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
@@ -79,6 +80,15 @@ class WaitsForItsAnswers(Pigeon):
                 with anyio.CancelScope(shield=True):
                     while self.answers:
                         await anyio.sleep(0.01)
+
+
+class LooksThingsUp(Pigeon):
+    """Waits for another server before it sends a greeting, and lets everybody else wait too."""
+
+    def letter(self, message: Outbound) -> dict[str, Any]:
+        if message.text == "good morning":
+            time.sleep(1.5)
+        return super().letter(message)
 
 
 class LeavesATask(Pigeon):
@@ -259,6 +269,7 @@ FAULTS: dict[type[Pigeon], str] = {
     StuckWhileItDelivers: "ends while it delivers",
     KeepsOnDelivering: "ends while it delivers",
     WaitsForItsAnswers: "ends while it sends",
+    LooksThingsUp: "lets others work",
     LeavesATask: "leaves nothing behind",
     LeavesAThread: "leaves nothing behind",
     LeavesASocket: "leaves nothing behind",

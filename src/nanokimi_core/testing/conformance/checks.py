@@ -22,6 +22,7 @@ from anyio.lowlevel import EventLoopToken, current_token
 
 from nanokimi_core.plugins import Kind
 from nanokimi_core.supervision import describe, loop_options
+from nanokimi_core.testing.conformance.lookout import place
 
 Loop = Literal["asyncio", "trio"]
 LOOPS: tuple[Loop, ...] = ("asyncio", "trio")
@@ -217,7 +218,7 @@ class _Attempt:
         first = self._noted[0] if self._noted else f"the check was not over after {self._rig.patience:g} s"
         blocked = ""
         if frame is not None and not self._answers():
-            blocked = f"; the event loop is blocked at {frame.f_code.co_filename}:{frame.f_lineno}"
+            blocked = f"; the event loop is blocked at {place(frame)}"
         if self._loop == "asyncio" and self._token is not None:
             loop: Any = self._token.native_token
             with suppress(RuntimeError):  # it has just ended

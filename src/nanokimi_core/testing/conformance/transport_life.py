@@ -11,6 +11,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from nanokimi_core.testing.conformance.checks import check, expect, until
+from nanokimi_core.testing.conformance.lookout import LONGEST, lookout
 from nanokimi_core.testing.conformance.rigs import TransportRig
 from nanokimi_core.testing.conformance.transport_driven import Driven, connected, driven
 
@@ -86,6 +87,17 @@ async def _try_to_send(it: Driven) -> None:
 
 
 @check("transport")
+async def lets_others_work(rig: TransportRig) -> None:
+    """While it connects, delivers, sends and ends, nothing blocks the event loop: a client that waits has a thread."""
+    async with lookout() as watched, connected(rig) as it:
+        await it.hear("good morning")
+        with suppress(Exception):  # whether it works has checks of its own
+            await it.send("good morning")
+        await it.stop()
+    expect(not watched.blocked, f"the event loop was blocked for more than {LONGEST:g} s at {watched.blocked}")
+
+
+@check("transport")
 async def leaves_nothing_behind(rig: TransportRig) -> None:
     """When run is over and the object is left, no task, no thread and no socket of theirs is there any more."""
     async with connected(rig, "first") as it:  # what is made once, for the whole process, is made here
@@ -148,6 +160,7 @@ async def keeps_nothing_in_globals(rig: TransportRig) -> None:
 
 
 LIFE_CHECKS = (
+    lets_others_work,
     ends_while_it_connects,
     ends_while_nothing_happens,
     ends_while_it_delivers,
