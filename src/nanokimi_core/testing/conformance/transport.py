@@ -7,6 +7,7 @@ from nanokimi_core.testing.conformance.transport_events import EVENT_CHECKS
 from nanokimi_core.testing.conformance.transport_files import FILE_CHECKS
 from nanokimi_core.testing.conformance.transport_life import LIFE_CHECKS
 from nanokimi_core.testing.conformance.transport_receiving import RECEIVING_CHECKS
+from nanokimi_core.testing.conformance.transport_refusing import REFUSING_CHECKS
 from nanokimi_core.testing.conformance.transport_sending import SENDING_CHECKS
 from nanokimi_core.testing.conformance.transport_shape import SHAPE_CHECKS
 from nanokimi_core.testing.conformance.transport_showing import SHOWING_CHECKS
@@ -16,6 +17,7 @@ TRANSPORT_CHECKS: tuple[Check, ...] = (
     *SHAPE_CHECKS,
     *RECEIVING_CHECKS,
     *SENDING_CHECKS,
+    *REFUSING_CHECKS,
     *SHOWING_CHECKS,
     *EVENT_CHECKS,
     *FILE_CHECKS,
