@@ -33,7 +33,7 @@ class ScriptedAuth:
     key: str | None = field(default="sk-canary-in-the-tests", repr=False)
     base_url: str = "http://127.0.0.1/v1"
     model: str = "model"
-    rejections: list[str] = field(default_factory=list)
+    rejections: list[str] = field(default_factory=list, repr=False)  # a server may quote the key
     grants: int = 0
     _refused: str = field(default="", repr=False)
     _code: str = field(default="", repr=False)

@@ -13,6 +13,7 @@ import anyio
 
 from nanokimi_core.contracts.auth import Grant, Need
 from nanokimi_core.contracts.backend import AgentEvent, Chat, Session, Text, Thought, ToolCall, Turn, Usage
+from nanokimi_core.errors import AgentError, Failure
 from nanokimi_core.messages import Inbound
 
 NEED = Need("scripted", PurePosixPath("/home/node/.scripted"), (1000, 1000))
@@ -74,6 +75,8 @@ def script(*turns: Step | Sequence[Step], then: Answer = counting) -> Answer:
                     yield event
             return
         for step in left.pop(0):
+            if session.cancelled.is_set():
+                return
             if isinstance(step, BaseException):
                 raise step
             if isinstance(step, timedelta):
@@ -115,15 +118,20 @@ class ScriptedSession:
     cancelled: anyio.Event = field(default_factory=anyio.Event)
 
     async def prompt(self, turn: Turn) -> AsyncIterator[AgentEvent]:
-        """Answer by the script, until it ends or the turn is stopped."""
+        """Answer by the script, until it ends or the turn is stopped. The account hears of a refused grant."""
         self.backend.prompts.append((self.chat.id, turn))
         self.backend.memory.setdefault(self.chat.id, {})[turn.id] = turn
         self.cancelled = anyio.Event()
-        async with aclosing(_closable(self.backend.answer(self, turn))) as events:
-            async for event in events:
-                yield event
-                if self.cancelled.is_set():
-                    return
+        try:
+            async with aclosing(_closable(self.backend.answer(self, turn))) as events:
+                async for event in events:
+                    if self.cancelled.is_set():
+                        return
+                    yield event
+        except AgentError as error:
+            if error.kind is Failure.CREDENTIALS and self.grant is not None:
+                await self.chat.auth.rejected(self.grant, str(error))
+            raise
 
     async def cancel(self) -> None:
         """Stop the running turn."""
