@@ -14,7 +14,7 @@ from typing import get_args
 import pytest
 
 from nanokimi_core import __version__
-from nanokimi_core.cli.scaffold import Plan, write
+from nanokimi_core.cli.scaffold import Plan, place, write
 from nanokimi_core.plugins import Kind
 from testbed.site import Call, Site, command
 
@@ -195,3 +195,14 @@ def test_where_it_cannot_be_written_to_the_end_nothing_of_it_is_left(site: Site)
         )
     assert [path.name for path in site.home.iterdir()] == ["empty"]
     assert list((site.home / "empty").iterdir()) == []
+
+
+def test_what_somebody_else_puts_there_meanwhile_is_left_and_nothing_beside_it(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / "aside" / name).mkdir(parents=True)
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target" / "b").write_text("theirs")
+    with pytest.raises(NotADirectoryError):
+        place(tmp_path / "aside", tmp_path / "target")
+    assert files(tmp_path) == {"target/b": "theirs"}
+    assert [path.name for path in (tmp_path / "target").iterdir()] == ["b"]

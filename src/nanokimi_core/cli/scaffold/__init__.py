@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -117,7 +117,7 @@ def write(what: Plan, folder: Path) -> list[str]:
                 file = aside / path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8")
-            _place(aside, target)
+            place(aside, target)
     except OSError as error:
         said = f"{target} can't be written: {error.strerror}"
         raise CommandError(said, remedy="mend that, or name another place with --dir") from error
@@ -150,19 +150,23 @@ def _aside(parent: Path) -> Iterator[Path]:
         yield aside
 
 
-def _place(aside: Path, target: Path) -> None:
-    """Move what was written to its place. A folder that exists stays the same one: somebody may be in it."""
+def place(aside: Path, target: Path) -> None:
+    """Move what was written to its place. A folder that exists stays the same one: somebody may be in it.
+
+    Raises:
+        OSError: It can't be moved; then nothing is.
+    """
     if not target.exists():
         aside.rename(target)
         return
-    entries = sorted(entry.name for entry in aside.iterdir())
+    moved: list[Path] = []
     try:
-        for name in entries:
+        for name in sorted(entry.name for entry in aside.iterdir()):
             (aside / name).rename(target / name)
+            moved += [target / name]
     except BaseException:
-        for name in entries:
-            with suppress(FileNotFoundError):
-                shutil.rmtree(target / name) if (target / name).is_dir() else (target / name).unlink()
+        for path in moved:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise
 
 
