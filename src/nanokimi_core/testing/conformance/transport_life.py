@@ -16,7 +16,8 @@ from nanokimi_core.testing.conformance.rigs import TransportRig
 from nanokimi_core.testing.conformance.transport_driven import Driven, connected, driven
 
 _POINTS = (0, 1, 2, 3, 5, 8, 13, 21)
-_POOLS = ("AnyIO worker thread", "Trio thread", "asyncio_", "ThreadPoolExecutor")
+_PARTS = (0.2, 0.4, 0.6, 0.8)
+_POOLS = ("AnyIO worker thread", "Trio thread", "asyncio_")  # an event loop's own, which it keeps for a while
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
@@ -36,6 +37,14 @@ async def ends_while_it_connects(rig: TransportRig) -> None:
             it.start()
             for _ in range(points):
                 await checkpoint()
+            await it.stop()
+        began = anyio.current_time()
+        await it.connect()
+        took = anyio.current_time() - began
+        await it.stop()
+        for part in _PARTS:
+            it.start()
+            await anyio.sleep(took * part)
             await it.stop()
         await _works(it)
 
