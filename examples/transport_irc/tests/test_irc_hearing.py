@@ -11,6 +11,7 @@ import pytest
 from nanokimi_transport_irc.trial.driver import driven
 from nanokimi_transport_irc.trial.ircd import Ngircd
 from nanokimi_transport_irc.trial.person import Person
+from nanokimi_transport_irc.trial.proxy import Proxy
 
 pytestmark = [pytest.mark.ircd, pytest.mark.anyio]
 People = Callable[..., Person]
@@ -79,6 +80,16 @@ async def test_each_line_has_an_id_of_its_own(ircd: Ngircd, person: People, tmp_
             ana.say("#garden", "the same")
         await irc.until(lambda: len(irc.delivered) == 20, "all arrived")
         assert len({message.id for message in irc.delivered}) == 20
+
+
+async def test_a_line_that_a_server_with_ids_brings_again_has_the_same_id(
+    ircd: Ngircd, proxy: Proxy, tmp_path: Path
+) -> None:
+    async with driven({"port": proxy.port}, tmp_path) as irc:
+        for text in ("first", "again"):
+            proxy.inject(f"@msgid=abc;time=nonsense :Ana!ana@host PRIVMSG Kai :{text}\r\n".encode())
+        await irc.until(lambda: len(irc.delivered) == 2, "both arrived")
+        assert [message.id for message in irc.delivered] == ["abc", "abc"]
 
 
 async def test_lines_arrive_in_order_and_those_of_an_old_client_can_be_read(
