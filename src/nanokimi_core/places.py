@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import re
 import sys
 import sysconfig
 import traceback
@@ -19,7 +20,14 @@ _STDLIB = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "plats
 _SITES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _BETWEEN = ("anyio", "trio", "outcome", "pluggy", "pydantic", "typer", "click")  # between the core and a plugin
 
+_NAMED = re.compile(r", at /[^;]*?:\d+(?: \([\w.<>]+\))?| \(/[^;()]*:\d+\)")
+
 Frame = tuple[str, int, str]
+
+
+def unplaced(text: str) -> str:
+    """Leave the places out of an error: the log has them, and a chat is to see no path."""
+    return _NAMED.sub("", text)
 
 
 def defined_at(thing: object) -> str:

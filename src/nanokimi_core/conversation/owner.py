@@ -11,6 +11,7 @@ from nanokimi_core.config.model import Language
 from nanokimi_core.conversation.catalogue import Phrase, phrase
 from nanokimi_core.delivery import Delivery
 from nanokimi_core.messages import Outbound
+from nanokimi_core.places import unplaced
 from nanokimi_core.store import Store, StoreError
 
 _LONGEST_SEND = 30.0
@@ -76,7 +77,7 @@ class Owner:
             self._log.warning("%s could not tell the owner: %s", route.name, error)
 
     async def tell(self, key: str, text: Phrase) -> None:
-        """Say something, once for each ``key`` until ``text`` changes; the log gets it every time."""
+        """Say something, once for each ``key`` until ``text`` changes; the log gets it every time, with its places."""
         self._log.warning("%s", text)
         chat = self._chat()
         if chat is None:
@@ -84,7 +85,8 @@ class Owner:
         transport, _, name = chat.partition(":")
         try:
             if await self._store.tell(f"{chat} {key}", text):
-                owed = self._delivery.prepare(transport, name, text, key=f"owner-{uuid.uuid4().hex}", notice=True)
+                said, owed_key = unplaced(text), f"owner-{uuid.uuid4().hex}"
+                owed = self._delivery.prepare(transport, name, said, key=owed_key, notice=True)
                 self._delivery.take(await self._store.owe(owed))
         except StoreError as error:
             self._log.error("the owner can't be told in %s: %s", chat, error)
