@@ -11,6 +11,7 @@ import pytest
 import nanokimi_core
 import nanokimi_core.testing
 from nanokimi_core import hookspecs
+from nanokimi_core.testing import plugin
 from testbed.contract_pages import FOLDER, PAGES, home, public, rendered
 
 REMEDY = "run: PYTHONPATH=tests python -m testbed.reference"
@@ -110,3 +111,9 @@ def test_every_hook_is_on_the_page_of_registration_and_in_the_guide() -> None:
 def test_a_public_name_without_a_home_would_be_noticed() -> None:
     with pytest.raises(AssertionError, match="Nothing is public"):
         home(object(), "Nothing")
+
+
+def test_every_fixture_that_the_kit_brings_to_pytest_is_told() -> None:
+    fixtures = [name for name in vars(plugin) if name.startswith("nanokimi_")]
+    assert "nanokimi_bot" in fixtures
+    assert [name for name in fixtures if f"| `{name}` |" not in rendered()["testing.md"]] == []

@@ -15,6 +15,7 @@ from typing import Any
 import nanokimi_core
 import nanokimi_core.testing
 from nanokimi_core import hookspecs
+from nanokimi_core.testing import plugin
 from testbed.described import Described, Docstring, Member, described
 
 FOLDER = Path(__file__).parent.parent.parent / "docs" / "plugins" / "reference"
@@ -116,6 +117,8 @@ def _page(page: str, names: list[tuple[str, Any]]) -> str:
             parts += _hooks()
         for one in described_names:
             parts += _name(one)
+    if page == "testing":
+        parts += ["---", *_fixtures()]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -138,6 +141,13 @@ def _hooks() -> list[str]:
     hooks = described("Hooks", hookspecs.Hooks, hookspecs)
     rows = [f"| `{hook.signature.removeprefix('def Hooks.')}` | {hook.doc.prose} |" for hook in hooks.members]
     return ["## Hooks", "\n".join(["| hook | |", "|---|---|", *rows])]
+
+
+def _fixtures() -> list[str]:
+    found = [described(name, None, plugin) for name in vars(plugin) if name.startswith("nanokimi_")]
+    rows = [f"| `{one.name}` | {_text(one.doc.prose)} |" for one in found]
+    head = "## Fixtures", "pytest finds them by itself where NanoKimi is installed."
+    return [*head, "\n".join(["| fixture | |", "|---|---|", *rows])]
 
 
 def _name(one: Described) -> list[str]:

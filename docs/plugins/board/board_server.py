@@ -289,3 +289,28 @@ class BoardServer(ThreadingHTTPServer):
         """Let a line that was cut be; show anything else."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
+
+
+def main(port: int = 8750) -> None:
+    """Be a board on which ``kai`` is the assistant's account; what is typed is ana's, and what kai posts is shown."""
+    board = Board(kai="token-of-kai", ana="token-of-ana")
+    server = BoardServer(board, port)
+    sys.stdout.write(f'[plugins.board]\nurl = "{server.url}"\ntoken = "token-of-kai"\n')
+    sys.stdout.flush()
+    threading.Thread(target=_show, args=(board,), daemon=True).start()
+    for number, line in enumerate(sys.stdin):
+        board.put("ana", "lobby", f"line-{number}", line.rstrip("\n"))
+    server.close()
+
+
+def _show(board: Board) -> None:
+    while True:
+        for event in board.news("ana", 30.0):
+            if event.post.author == "kai":
+                sys.stdout.write(f"kai: {event.post.text}\n")
+                sys.stdout.flush()
+            board.see("ana", event.number)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
