@@ -36,13 +36,13 @@ BROKEN: dict[str, tuple[type[ParleyRig], str]] = {}
 """Rigs by the name of the fault, each with the name of the only check that is to fail."""
 
 
-def breaks(check: str, *, patience: float = 30.0) -> Any:
+def breaks(check: str) -> Any:
     """Note a broken backend, or a backend of broken sessions, with the check that is meant for it."""
 
     def note(broken: type[Any]) -> type[Any]:
         backend = type(broken.__name__, (Parley,), {"talk": broken}) if issubclass(broken, Talk) else broken
         spec = Spec("parley", backend, config=ParleyConfig)
-        rig = type(f"{broken.__name__}Rig", (ParleyRig,), {"spec": spec, "patience": patience})
+        rig = type(f"{broken.__name__}Rig", (ParleyRig,), {"spec": spec})
         BROKEN[broken.__name__] = (rig, check)
         return broken
 
@@ -74,7 +74,7 @@ class YieldsStrings(Talk):
                 yield cast("AgentEvent", said(event))
 
 
-@breaks("an answer comes piece by piece", patience=6.0)
+@breaks("an answer comes piece by piece")
 class WaitsForTheWholeAnswer(Talk):
     async def prompt(self, turn: Turn) -> AsyncIterator[AgentEvent]:
         async with aclosing(super().prompt(turn)) as events:  # type: ignore[type-var]
@@ -152,7 +152,7 @@ class SharesOneConversation(Parley):
         return self.context.folder / "conversation"
 
 
-@breaks("two chats are answered side by side", patience=6.0)
+@breaks("two chats are answered side by side")
 class AnswersOneChatAtATime(Parley):
     def __init__(self, config: ParleyConfig, context: Context) -> None:
         super().__init__(config, context)
@@ -180,7 +180,7 @@ class KeepsConversationsInAGlobal(Parley):
 
 
 # --------------------------------------------------------------------- stopping
-@breaks("a turn can be stopped", patience=6.0)
+@breaks("a turn can be stopped")
 class IgnoresCancel(Talk):
     async def cancel(self) -> None:
         return
@@ -308,7 +308,7 @@ class YieldsInsideALimit(Talk):
                     yield event
 
 
-@breaks("entering can be cancelled", patience=6.0)
+@breaks("entering can be cancelled")
 class EntersToTheEnd(Parley):
     async def connect(self) -> tuple[ByteStream, BufferedByteReceiveStream]:
         try:

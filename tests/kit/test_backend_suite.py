@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kit.broken_backends import BROKEN
-from kit.good_backends import ParleyRig
+from kit.good_backends import Parley, ParleyConfig, ParleyRig, Talk
+from nanokimi_core import Chat, Session, Spec, Turn
 from nanokimi_core.testing import BackendSuite
 from nanokimi_core.testing.conformance.backend import BACKEND_CHECKS
+from nanokimi_core.testing.conformance.backend_shape import SHAPE
 from nanokimi_core.testing.conformance.checks import LOOPS, Finding, Loop, run_check
 from nanokimi_core.testing.echo_rig import EchoRig
 
@@ -22,11 +26,13 @@ class TestEcho(BackendSuite):
     rig = EchoRig
 
 
-def failed(rig: type[ParleyRig], folder: Path, loop: Loop) -> list[Finding]:
+def failed(rig: type[ParleyRig], meant: str, folder: Path, loop: Loop) -> list[Finding]:
+    """Give what fails; the check that is to fail gets less time, so that what it waits for in vain is soon over."""
+    hasty = type("Hasty", (rig,), {"patience": 6.0})
     findings = []
     for number, check in enumerate(BACKEND_CHECKS):
         (folder / str(number)).mkdir()
-        findings.append(run_check(check, rig, folder / str(number), loop))
+        findings.append(run_check(check, hasty if check.name == meant else rig, folder / str(number), loop))
     return [finding for finding in findings if finding.outcome == "failed"]
 
 
@@ -36,5 +42,73 @@ def test_a_backend_with_one_fault_fails_the_check_meant_for_it_and_no_other(
     fault: str, loop: Loop, tmp_path: Path
 ) -> None:
     rig, meant = BROKEN[fault]
-    findings = failed(rig, tmp_path, loop)
+    findings = failed(rig, meant, tmp_path, loop)
     assert [finding.check.name for finding in findings] == [meant], "\n".join(map(str, findings))
+
+
+def test_every_check_fails_for_a_broken_backend() -> None:
+    shapes = {"has its methods", "a question is answered"}
+    assert {check.name for check in BACKEND_CHECKS} == shapes | {meant for _, meant in BROKEN.values()}
+
+
+class Misshapen(Parley):
+    """Another fault in its shape each; nothing at all works then."""
+
+
+class WithoutForget(Misshapen):
+    forget: Any = None
+
+
+class WithoutCancel(Misshapen):
+    class Endless(Talk):
+        cancel: Any = None
+
+    talk = Endless
+
+
+class WithoutManager(Misshapen):
+    async def session(self, chat: Chat) -> Session:  # type: ignore[override]
+        return Talk(self, chat, await self.grant(chat), "one")
+
+
+class WithoutGenerator(Misshapen):
+    class Returning(Talk):
+        async def prompt(self, turn: Turn) -> str:  # type: ignore[override]
+            return "hello"
+
+    talk = Returning
+
+
+@pytest.mark.parametrize(
+    ("backend", "saw"),
+    [
+        (WithoutForget, "WithoutForget has no forget"),
+        (WithoutCancel, "Endless has no cancel"),
+        (WithoutManager, "session() gave coroutine, which is no async context manager: write an async def with one"),
+        (WithoutGenerator, "prompt() gave coroutine, not an async generator: write an async def with yield"),
+    ],
+)
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_misshapen_backend_is_told_what_to_write(backend: type[Parley], saw: str, loop: Loop, tmp_path: Path) -> None:
+    finding = run_check(SHAPE[0], rig_of(backend), tmp_path, loop)
+    gc.collect()  # what was never awaited says so now, and not in another test
+    assert finding.outcome == "failed"
+    assert finding.saw.startswith(saw)
+
+
+class Deaf(Talk):
+    def text(self, turn: Turn) -> str:
+        return "nothing"
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_backend_that_asks_something_else_does_not_answer_the_question(loop: Loop, tmp_path: Path) -> None:
+    finding = run_check(SHAPE[1], rig_of(type("Deafened", (Parley,), {"talk": Deaf})), tmp_path, loop)
+    assert finding.outcome == "failed"
+    assert "in a new session, the next question" in finding.saw
+    assert 'was answered "You said:' in finding.saw
+
+
+def rig_of(backend: type[Parley]) -> type[ParleyRig]:
+    return type("MadeRig", (ParleyRig,), {"spec": Spec("parley", backend, config=ParleyConfig)})

@@ -109,7 +109,7 @@ class Running:
         rig: Its rig.
         session: Where.
         turn: What is asked.
-        pieces: After so many pieces of the answer it is closed.
+        early: It is closed in mid-answer, as soon as a piece of the answer has come and the agent stands still.
 
     Attributes:
         events: What came so far.
@@ -117,8 +117,8 @@ class Running:
         error: What it has raised.
     """
 
-    def __init__(self, rig: BackendRig, session: Session, turn: Turn, pieces: int | None = None) -> None:
-        self._rig, self._session, self._turn, self._pieces = rig, session, turn, pieces
+    def __init__(self, rig: BackendRig, session: Session, turn: Turn, *, early: bool = False) -> None:
+        self._rig, self._session, self._turn, self._early = rig, session, turn, early
         self._scope = anyio.CancelScope()
         self.events: list[Any] = []
         self.ended = False
@@ -137,7 +137,8 @@ class Running:
                     async for event in events:
                         self.events.append(event)
                         expect(len(self.events) < _MOST_EVENTS, f"prompt gave {_MOST_EVENTS} events, and had no end")
-                        if self._pieces is not None and sum(map(bool, map(said, self.events))) >= self._pieces:
+                        if self._early and self.text.strip():
+                            await self._standing(self._rig)
                             break
         except Exception as error:  # noqa: BLE001  # a plugin boundary; what it raised is judged
             self.error = single(error)
@@ -147,6 +148,9 @@ class Running:
             self.error = single(group)
         finally:
             self.ended = True
+
+    async def _standing(self, rig: Any) -> None:
+        await until(rig.held, rig.wait, f"the agent did not stand still in its answer within {rig.wait:g} s")
 
     def leave_alone(self) -> None:
         """Cancel the listener."""
@@ -162,11 +166,9 @@ class Running:
 
 
 @asynccontextmanager
-async def running(
-    rig: BackendRig, session: Session, turn: Turn, *, pieces: int | None = None
-) -> AsyncIterator[Running]:
+async def running(rig: BackendRig, session: Session, turn: Turn, *, early: bool = False) -> AsyncIterator[Running]:
     """Ask in a task of its own, which is cancelled at the end."""
-    it = Running(rig, session, turn, pieces)
+    it = Running(rig, session, turn, early=early)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(it.run)
