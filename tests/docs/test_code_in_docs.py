@@ -146,6 +146,11 @@ def python_in(text: str) -> list[str]:
     return [block for block in given if block.strip() and _is_python(block)]
 
 
+def loose_python_in(text: str) -> list[str]:
+    """Give lines of code that stand among the words, where nobody would take them out and run them."""
+    return re.findall(r"^(?:import \w+|from \S+ import .+|(?:async )?with \w+\(.+|await \w+\(.+)$", text, re.MULTILINE)
+
+
 def _is_python(block: str) -> bool:
     try:
         tree = ast.parse(block)
@@ -180,6 +185,12 @@ def test_every_example_in_a_docstring_runs() -> None:
         exec(code, names)  # noqa: S102
         made = [value for name, value in names.items() if name.startswith("Test") and hasattr(value, "checks")]
         assert all(suite.rig is names["PostRig"] for suite in made)
+
+
+def test_no_code_stands_in_a_docstring_as_words() -> None:
+    told = [(where, found) for path in SOURCES for where, text in docstrings(path) if (found := loose_python_in(text))]
+    assert told == []
+    assert loose_python_in("Use it.\n\nasync with bot() as it: …") == ["async with bot() as it: …"]
 
 
 def test_every_dialogue_in_a_docstring_is_true() -> None:

@@ -27,10 +27,7 @@ def nanokimi_clock() -> FakeClock:
 
 @pytest.fixture
 def nanokimi_bot(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Bot]:
-    """What makes a whole bot, in a folder of its own; its arguments are those of ``Bot``.
-
-    async with nanokimi_bot(transport=…, toml={…}) as bot: …
-    """
+    """What makes a whole bot, in a folder of its own; its arguments are those of ``Bot``, which a test enters."""
     from nanokimi_core.testing.bot import Bot
 
     clock = request.getfixturevalue("nanokimi_clock") if "nanokimi_clock" in request.fixturenames else None
