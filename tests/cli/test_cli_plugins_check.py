@@ -166,6 +166,10 @@ def test_a_table_that_needs_keys_is_no_fault_and_is_told(site: Site) -> None:
         ("import nothing_like_this", "No module named 'nothing_like_this'"),
         ("import os; os._exit(7)", "it ended the process (exit code 7)"),
         ("import time; time.sleep(60)", "it took longer than 5 s"),
+        (
+            "import os\nfor to in range(3, 20):\n  try: os.write(to, b'nonsense\\n')\n  except OSError: pass",
+            "can't be read",
+        ),
         (FINE.format(name="another"), 'it provides auth "another", and no Spec is named as its entry point'),
         (HEAD + "@hookimpl\ndef nanokimi_auths(): return {}", "returned dict, not a list of Spec"),
         (

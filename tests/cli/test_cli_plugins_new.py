@@ -145,10 +145,10 @@ def test_a_folder_with_something_in_it_is_left_alone(call: Call, site: Site) -> 
     (site.home / "full" / "mine").write_text("mine")
     (site.home / "file").write_text("mine")
     (site.home / "link").symlink_to("nowhere")
-    for place, why in (("full", "has files in it already"), ("file", "is no folder"), ("link", "is no folder")):
-        done = call("plugins", "new", "auth", "bank", "--dir", place)
+    for where, why in (("full", "has files in it already"), ("file", "is no folder"), ("link", "is no folder")):
+        done = call("plugins", "new", "auth", "bank", "--dir", where)
         assert (done.code, done.out) == (1, "")
-        assert f"{site.home / place} " in done.err
+        assert f"{site.home / where} " in done.err
         assert why in done.err
     assert files(site.home) == {"full/mine": "mine", "file": "mine"}
     assert {path.name for path in site.home.iterdir()} == {"full", "file", "link"}
@@ -177,9 +177,9 @@ def test_where_it_cannot_be_written_to_the_end_nothing_of_it_is_left(site: Site)
     """No file can be longer than 2000 bytes, which some of them are."""
     (site.home / "empty").mkdir()
     environment = {name: value for name, value in site.environ().items() if not name.startswith("COVERAGE")}
-    for place in ("new", "empty"):
+    for where in ("new", "empty"):
         done = subprocess.run(
-            command(["plugins", "new", "transport", "post", "--dir", place]),
+            command(["plugins", "new", "transport", "post", "--dir", where]),
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
             cwd=site.home,
             env=environment | {"PYTHONDONTWRITEBYTECODE": "1"},
@@ -190,7 +190,7 @@ def test_where_it_cannot_be_written_to_the_end_nothing_of_it_is_left(site: Site)
         )
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr == (
-            f"nanokimi: {site.home / place} can't be written: File too large; "
+            f"nanokimi: {site.home / where} can't be written: File too large; "
             "mend that, or name another place with --dir\n"
         )
     assert [path.name for path in site.home.iterdir()] == ["empty"]

@@ -79,11 +79,13 @@ async def _hear(lines: BufferedByteReceiveStream, hear: Callable[[Answer], float
             return f"it took longer than {seconds:g} s"
         except (anyio.EndOfStream, anyio.IncompleteRead):
             return None
+        except (anyio.DelimiterNotFound, ValueError):
+            return "it wrote what can't be read where the answers go"
         if answer.get("done"):
             return ""
         next_within = hear(answer)
         if next_within is None:
-            return ""
+            return "it was ended"
         seconds = next_within
 
 
