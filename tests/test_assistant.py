@@ -216,7 +216,7 @@ async def test_what_a_network_will_never_take_is_not_tried_again(
 
 async def test_long_answers_are_split_to_the_networks_limit(tmp_path: Path) -> None:
     net = MemoryTransport()
-    net.traits = Traits(max_text=20)  # type: ignore[attr-defined]
+    net.traits = Traits(max_text=20)
     async with bench(tmp_path, net=net).running() as given:
         await given.net.say("one two three four five six")
         parts = await given.net.until_sent(2)
@@ -232,7 +232,7 @@ async def test_a_transport_that_can_shows_the_answer_as_it_grows(tmp_path: Path)
             await anyio.sleep(0.02)
 
     net = DraftingTransport()
-    net.traits = Traits(draft_interval=0)  # type: ignore[attr-defined]
+    net.traits = Traits(draft_interval=0)
     async with bench(tmp_path, net=net, brain=ScriptedBackend(answer)).running() as given:
         await given.net.say("count")
         await given.net.until_sent(1)
