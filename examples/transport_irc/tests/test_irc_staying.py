@@ -213,6 +213,21 @@ async def test_nickserv_hears_the_password_before_a_channel_is_joined(
         assert nickserv.said_by("Kai") == ["IDENTIFY helper open sesame"]
 
 
+async def test_where_there_is_no_nickserv_the_owner_can_see_why_it_does_not_come(
+    ircd: Ngircd, person: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IRC_PASSWORD", "sesame")
+    ana = person("Ana", "#garden")
+    table = {"port": ircd.port, "channels": ["#garden"], "password": {"env": "IRC_PASSWORD"}, "login": "nickserv"}
+    async with driven(table, tmp_path, connected=False) as irc:
+        await irc.until(lambda: irc.errors, "it gave up")
+        assert "NickServ can't be told the password" in str(irc.errors[0])
+        assert "sesame" not in str(irc.errors[0])
+        assert not irc.readies
+        ana.sync()
+        assert not joins_of("Kai", ana)
+
+
 async def test_a_server_with_a_password_lets_it_in_and_a_wrong_one_is_said_but_not_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

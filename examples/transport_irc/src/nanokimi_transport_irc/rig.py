@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -118,6 +119,11 @@ class IrcRig(TransportRig):
             return True
 
         self.proxy.pass_down = pass_down
+
+    async def throttle_next(self) -> timedelta:
+        """Be too busy for the next line; IRC doesn't say for how long, so the transport takes its ``retry``."""
+        self.proxy.busy_once()
+        return timedelta(seconds=self.table()["retry"])
 
     async def lose_next(self) -> None:
         """Let the next line through, and break the connection in place of the PONG behind it."""

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from nanokimi_core import Inbound, NotAccepted, Outbound
+from nanokimi_core import Inbound, NanoKimiError, NotAccepted, Outbound
 from nanokimi_core.testing import ScriptedContext
 from nanokimi_transport_irc.settings import Settings
 from nanokimi_transport_irc.transport import Irc
@@ -94,7 +94,7 @@ class Driver:
         while True:
             try:
                 await self.irc.run(self)
-            except* (OSError, NotAccepted) as errors:
+            except* (OSError, NanoKimiError) as errors:
                 self.errors += errors.exceptions
             await anyio.sleep(_AGAIN)
 

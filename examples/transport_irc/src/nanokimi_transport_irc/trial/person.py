@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -111,11 +110,3 @@ class Person:
         with self._changed:
             self._gone = True
             self._changed.notify_all()
-
-
-def wait(reached: Callable[[], object], what: str, seconds: float = _SECONDS) -> None:
-    """Look again and again until something is so."""
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.01)

@@ -57,6 +57,18 @@ class Proxy:
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
+    def busy_once(self) -> None:
+        """Answer the next line that is said to people in place of the server, which is too busy for it."""
+
+        def pass_up(line: str) -> bool:
+            if not line.startswith("PRIVMSG"):
+                return True
+            self.pass_up = bool
+            self.inject(b":busy.irc.test 439 * :Target change too fast. Please wait.\r\n")
+            return False
+
+        self.pass_up = pass_up
+
     def hold(self) -> threading.Event:
         """Hold back what the server says until the event is set."""
         released = threading.Event()
