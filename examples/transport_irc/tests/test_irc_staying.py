@@ -128,8 +128,8 @@ async def test_a_silent_server_is_noticed_within_bounds(ircd: Ngircd, proxy: Pro
 
 
 async def test_a_quiet_server_is_not_taken_for_a_silent_one(ircd: Ngircd, tmp_path: Path) -> None:
-    async with driven({"port": ircd.port, "patience": 0.2}, tmp_path) as irc:
-        await anyio.sleep(1.5)  # seven times what a silent one is given
+    async with driven({"port": ircd.port, "patience": 0.7}, tmp_path) as irc:
+        await anyio.sleep(3)  # twice what a silent one is given
         assert (irc.readies, irc.errors) == (1, [])
 
 

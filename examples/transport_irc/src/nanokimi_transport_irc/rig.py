@@ -64,7 +64,7 @@ class IrcRig(TransportRig):
             "login": "nickserv",
             "per_minute": 6000,
             "burst": 100,
-            "patience": 2,
+            "patience": 3,
             "retry": 0.2,
             "absence": 0,
         }

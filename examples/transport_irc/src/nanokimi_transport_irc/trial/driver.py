@@ -39,7 +39,7 @@ class Driver:
 
     def __init__(self, table: dict[str, Any], folder: Path) -> None:
         quick = {"server": "127.0.0.1", "tls": False, "nick": "Kai", "per_minute": 6000, "burst": 100}
-        settings = Settings.model_validate({**quick, "patience": 2, "retry": 0.2, **table})
+        settings = Settings.model_validate({**quick, "patience": 10, "retry": 0.2, **table})
         self.context = ScriptedContext(folder)
         self.irc = Irc(settings, self.context)
         self.delivered: list[Inbound] = []
