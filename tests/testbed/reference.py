@@ -15,6 +15,7 @@ import importlib
 import io
 import os
 import re
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -91,13 +92,14 @@ def _part(kind: str, name: str) -> str:
 
 
 def _file(described: str) -> str:
-    """Give a file of an example, or the parts of it that are named, as they stand there."""
+    """Give a file of an example, or the parts of it that are named, each from the left margin."""
     name, *wanted = described.split()
     path = DOCS / "plugins" / name
     text = path.read_text()
     if wanted:
         lines, tree = text.splitlines(), ast.parse(text)
-        text = "\n\n".join("\n".join(lines[slice(*_lines(tree, each))]) for each in wanted) + "\n"
+        found = ["\n".join(lines[slice(*_lines(tree, each))]) for each in wanted]
+        text = "\n\n\n".join(map(textwrap.dedent, found)) + "\n"
     language = {".py": "python", ".toml": "toml"}[path.suffix]
     return f"```{language}\n{text}```\n"
 
