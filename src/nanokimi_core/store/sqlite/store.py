@@ -76,7 +76,8 @@ class SqliteStore:
         await tasks.__aenter__()
         self._entered, self._tasks = writer, tasks
         try:
-            await tasks.start(writer.run)
+            with anyio.CancelScope(shield=True):  # a writer that never began could never be stopped
+                await tasks.start(writer.run)
             await writer.call(lambda tx: claims.take_over(tx, everything=self._alone))
         except BaseException:
             await self.__aexit__(None, None, None)
