@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -92,10 +93,12 @@ class AgentRig(BackendRig):
             raise AgentError(self.failure, "as the test wants it", retry_after=timedelta(seconds=9))
         if self.holds:
             self.holds = False
-            yield Text("wait for it ")
-            self.held_now += 1
-            await session.wait(self.gate)
-            self.held_now -= 1
+            self.held_now += 1  # from the first word on: a script goes on only when it is listened to
+            try:
+                yield Text("wait for it ")
+                await session.wait(self.gate)
+            finally:
+                self.held_now -= 1
         asked = turn.messages[-1].text
         known = [message.text for each in session.remembered(turn) for message in each.messages]
         yield Text("\n".join(known) if asked == self.recall() else asked)
@@ -228,23 +231,38 @@ async def test_a_turn_that_is_tried_again_stands_in_the_conversation_once(tmp_pa
         assert await answer(session, turn("c", "third")) == "1: c"
 
 
+@pytest.mark.parametrize("then", ["never said", ValueError("never raised")], ids=["a text", "a failure"])
 @pytest.mark.parametrize("step", [timedelta(hours=1), anyio.Event], ids=["a time", "an event"])
-async def test_a_script_that_waits_can_be_stopped_and_says_nothing_more(tmp_path: Path, step: Any) -> None:
+async def test_a_script_that_waits_can_be_stopped_and_says_nothing_more(tmp_path: Path, step: Any, then: Any) -> None:
     wait = step() if isinstance(step, type) else step
-    backend = ScriptedBackend(script(["begun", wait, "never said", ValueError("never raised")]))
+    backend = ScriptedBackend(script(["begun", wait, then]))
+    assert await stopped(backend, tmp_path) == [Text("begun")]
+
+
+async def test_a_function_that_goes_on_after_it_was_stopped_is_not_heard(tmp_path: Path) -> None:
+    async def stubborn(session: ScriptedSession, turn: Turn) -> AsyncIterator[AgentEvent]:
+        yield Text("begun")
+        await session.cancelled.wait()
+        yield Text("never said")
+
+    assert await stopped(ScriptedBackend(stubborn), tmp_path) == [Text("begun")]
+
+
+async def stopped(backend: ScriptedBackend, folder: Path) -> list[AgentEvent]:
+    """Ask, and stop the turn when something was said; gives all that was."""
     said: list[AgentEvent] = []
 
-    async def ask() -> None:
+    async def ask(session: Any) -> None:
         async for event in session.prompt(turn("go")):
             said.append(event)  # noqa: PERF401  # it is looked at before the end
 
     with anyio.fail_after(20):
-        async with backend.session(chat_of(tmp_path)) as session, anyio.create_task_group() as tasks:
-            tasks.start_soon(ask)
+        async with backend.session(chat_of(folder)) as session, anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, session)
             await until(lambda: said, 10, "nothing was said")
             await anyio.wait_all_tasks_blocked()
             await session.cancel()
-    assert said == [Text("begun")]
+    return said
 
 
 async def test_a_script_goes_on_when_what_it_waits_for_has_come(tmp_path: Path) -> None:
@@ -292,12 +310,16 @@ async def test_an_account_can_be_refused_changed_and_lost() -> None:
     old = await purse.grant(NEED)
     await purse.rejected(old, "401")
     assert await states(purse) == "rejected"
-    purse.change()
+    purse.change(purse.key)
     assert await states(purse) == "ok"
+    purse.change()
     await purse.rejected(old, "401, late")
     assert await states(purse) == "ok"
     new = await purse.grant(NEED)
     assert new.fingerprint != old.fingerprint
+    await purse.rejected(new, "401")
+    await purse.rejected(old, "401, later still")
+    assert await states(purse) == "rejected"
     purse.lose()
     assert await states(purse) == "login_needed"
     with pytest.raises(LoginNeeded, match="log in with"):
@@ -338,6 +360,31 @@ async def test_a_message_that_was_not_acknowledged_is_brought_after_a_cut(nanoki
         assert (await bot.answer(within=30)).text == "1: hello"
         assert network.unacknowledged == []
         assert bot.transport.runs == 2
+
+
+async def test_a_new_line_does_not_bring_what_is_still_on_its_way() -> None:
+    class Waiting:
+        def ready(self) -> None: ...
+        async def deliver(self, message: Inbound) -> None:
+            await anyio.sleep_forever()
+
+    net = MemoryTransport()
+    waiting: Any = Waiting()
+
+    async def run() -> None:
+        with suppress(ConnectionResetError):
+            await net.run(waiting)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await net.connected.wait()
+            tasks.start_soon(net.say, "hello")
+            await anyio.wait_all_tasks_blocked()
+            assert [message.text for message in net.network.unacknowledged] == ["hello"]
+            assert not net.network.connect().waiting
+            tasks.cancel_scope.cancel()
+    assert [message.text for message in net.network.connect().waiting] == ["hello"]
 
 
 async def test_what_is_brought_again_is_answered_once(nanokimi_bot: MakeBot) -> None:
