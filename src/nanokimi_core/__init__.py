@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         FolderInUse,
         LoginNeeded,
         NanoKimiError,
+        NetworkAway,
         NotAccepted,
         NotSent,
         PluginError,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     )
     from nanokimi_core.files import private_folder, safe_name, write_private
     from nanokimi_core.hookspecs import Spec, hookimpl
+    from nanokimi_core.logs import keep_secret
     from nanokimi_core.messages import Attachment, Inbound, Outbound, Receipt
     from nanokimi_core.refusals import Refusals
     from nanokimi_core.settings import BaseUrl, Capability, ModelId, TomlPath, matching, refuse
@@ -110,6 +112,7 @@ __all__ = [
     "Mount",
     "NanoKimiError",
     "Need",
+    "NetworkAway",
     "NoConfig",
     "NotAccepted",
     "NotSent",
@@ -134,6 +137,7 @@ __all__ = [
     "Undeliverable",
     "Usage",
     "hookimpl",
+    "keep_secret",
     "matching",
     "private_folder",
     "prompt_text",
@@ -199,6 +203,7 @@ _HOMES = {
         "FolderInUse",
         "LoginNeeded",
         "NanoKimiError",
+        "NetworkAway",
         "NotAccepted",
         "NotSent",
         "PluginError",
@@ -213,6 +218,7 @@ _HOMES = {
         "Spec",
         "hookimpl",
     ),
+    "logs": ("keep_secret",),
     "messages": (
         "Attachment",
         "Inbound",

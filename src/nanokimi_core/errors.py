@@ -5,7 +5,8 @@
     ├── PluginError               a plugin that is missing, broken, or gives something else than it should
     ├── FolderInUse               another process holds the data folder
     ├── CommandError              a command can't do what was asked
-    └── NotAccepted               a message could not be kept
+    ├── NotAccepted               a message could not be kept
+    └── NetworkAway               raised by ``Transport.run``: the network can't be reached now
     NotSent                       raised by ``Transport.send``: certainly not sent, try again
     Undeliverable                 raised by ``Transport.send``: will never be accepted
     AgentError                    raised by a backend: a turn failed, with a ``Failure`` that says why
@@ -64,6 +65,14 @@ class CommandError(NanoKimiError):
 
 class NotAccepted(NanoKimiError):
     """A message could not be kept; its transport must not acknowledge it."""
+
+
+class NetworkAway(NanoKimiError):
+    """Raised by ``Transport.run``: its network can't be reached now, which is nobody's fault.
+
+    The transport is started again after a back-off, as after a fault. The log gets a warning each time, the owner a
+    word when it has been so for a minute.
+    """
 
 
 class NotSent(Exception):

@@ -44,6 +44,12 @@ class TransportInbox:
             log.info("%s is connected", self.name)
             self._route.open()
 
+    def away(self) -> None:
+        """Close the way out until the network is connected again."""
+        if not self._over:
+            log.info("%s is not connected", self.name)
+            self._route.away()
+
     async def deliver(self, message: Inbound) -> None:
         """Take a message; returns when it is kept, or was refused. While the assistant stops, it doesn't return.
 

@@ -17,13 +17,14 @@ from pydantic import BaseModel
 
 from nanokimi_core.config import Location, Settings, validate_table
 from nanokimi_core.contracts.plugin import Check
-from nanokimi_core.errors import NanoKimiError, NotAccepted, PluginError
+from nanokimi_core.errors import ConfigError, NanoKimiError, NetworkAway, NotAccepted, PluginError
 from nanokimi_core.folder import DataFolder
 from nanokimi_core.logs import instance_log, keep_secrets_of
 from nanokimi_core.plugins import Kind, PluginHost, Provided
 from nanokimi_core.shapes import flaw
 from nanokimi_core.supervision import BackOff, entered, fault, guarded, guarded_call, named, wrong_return
 
+_LONG_AWAY = 60.0  # seconds after which the owner hears that a network is away
 STARTING = 60.0  # seconds in which an object must be entered
 
 State = Literal["starting", "running", "waiting", "ended", "failed"]
@@ -77,6 +78,7 @@ class Instance:
     restarts: int = 0
     alive: bool = False
     back_off: Callable[[], BackOff] = BackOff
+    _away_since: float | None = None
 
     async def check(self) -> list[Check]:
         """Ask the plugin's lines for ``nanokimi doctor``."""
@@ -168,7 +170,10 @@ class Instance:
             error = await self._run_once(work)
             if error is None:
                 break
-            await self._wait(error, waits.after(anyio.current_time() - begun))
+            lasted = anyio.current_time() - begun
+            if lasted >= _LONG_AWAY:
+                self._away_since = None
+            await self._wait(error, waits.after(lasted))
             self._stands("running")
         await anyio.sleep_forever()
 
@@ -186,6 +191,8 @@ class Instance:
                     self._stands("ended")
             except PluginError as error:
                 raised = error
+            except ConfigError as error:
+                raised = error
             except Exception as error:  # noqa: BLE001  # a plugin boundary
                 raised = named(plugin, doing, error)
                 if raised is not error:
@@ -201,10 +208,21 @@ class Instance:
             await anyio.sleep(seconds)
             self.restarts += 1
             return
-        self.context.log.error("%s (tried again in %.1f s)", error, seconds, exc_info=error.__cause__ or error)
-        await self.context.tell("fault " + self.name, str(error))
+        if isinstance(error, (ConfigError, NetworkAway)):  # what the owner has to mend, or the network itself
+            said = f"{self.name}: {error}"
+            self.context.log.warning("%s (tried again in %.1f s)", said, seconds)
+        else:
+            said = str(error)
+            self.context.log.error("%s (tried again in %.1f s)", said, seconds, exc_info=error.__cause__ or error)
+        if not isinstance(error, NetworkAway) or self._is_long_away():
+            await self.context.tell("fault " + self.name, said)
         await anyio.sleep(seconds)
         self.restarts += 1
+
+    def _is_long_away(self) -> bool:
+        now = anyio.current_time()
+        self._away_since = now if self._away_since is None else self._away_since
+        return now - self._away_since >= _LONG_AWAY
 
     def _stands(self, state: State, error: NanoKimiError | None = None) -> None:
         self.state, self.since = state, time.time()

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import anyio
 
-from nanokimi_core.errors import NanoKimiError, NotAccepted, PluginError
+from nanokimi_core.errors import NanoKimiError, NetworkAway, NotAccepted, PluginError
 from nanokimi_core.places import called, defined_at, raised_at, short
 from nanokimi_core.plugins import Plugin, blame
 
@@ -68,7 +68,7 @@ async def guarded(
             if limit.cancelled_caught:
                 raise fault(plugin, doing, f"it was not done within {within:g} s") from TimeoutError()
     except ExceptionGroup as group:
-        single = _refused(group) or _single(group)
+        single = no_fault(group) or _single(group)
         if single is None:
             raise fault(plugin, doing, traced(group, plugin)) from group
         raise single from single.__cause__
@@ -217,21 +217,22 @@ def wrong_return(plugin: Plugin | str, doing: str, function: object, value: obje
 def named(plugin: Plugin | str, doing: str, error: BaseException) -> NanoKimiError:
     """Make the error that names a plugin as the culprit of something that came out of it; of a group, the worst.
 
-    A message that the core could not keep is nobody's fault, and stays as it is.
+    What is no plugin's fault stays as it is: a message that the core could not keep, a network that is away.
     """
-    if (kept_out := _refused(error)) is not None:
-        return kept_out
+    if (said := no_fault(error)) is not None:
+        return said
     leaf = _leaf(error)
     if isinstance(plugin, Plugin) and isinstance(leaf, OSError):
         return blame(plugin, doing, leaf)
     return fault(plugin, doing, traced(error, plugin))
 
 
-def _refused(error: BaseException) -> NotAccepted | None:
-    """Find a message that could not be kept; what else stands in its group has come of that."""
+def no_fault(error: BaseException) -> NanoKimiError | None:
+    """Find what isn't a plugin's fault; what else stands in its group has come of that."""
     if isinstance(error, BaseExceptionGroup):
-        return next((found for each in error.exceptions if (found := _refused(each)) is not None), None)
-    return error if isinstance(error, NotAccepted) else None
+        found = [each for each in map(no_fault, error.exceptions) if each is not None]
+        return next((each for each in found if isinstance(each, NotAccepted)), found[0] if found else None)
+    return error if isinstance(error, (NotAccepted, NetworkAway)) else None
 
 
 def describe(error: BaseException) -> str:

@@ -156,3 +156,13 @@ def test_commands_that_cannot_be_imported_are_the_plugins_fault(site: Site) -> N
 def test_a_plugin_without_commands_says_so(site: Site) -> None:
     done = site.run("echo")
     assert (done.returncode, done.stderr) == (1, 'nanokimi: plugin "echo" brings no commands; see: nanokimi --help\n')
+
+
+def test_a_distribution_that_forgot_its_entry_point_is_listed_with_the_lines_that_it_lacks(site: Site) -> None:
+    site.write("post", FINE.format(name="post"))
+    (points,) = site.folder.glob("packages/nanokimi_post-*/entry_points.txt")
+    points.unlink()
+    post = listed(site)["post"]
+    assert (post["state"], post["distribution"], post["version"]) == ("broken", "nanokimi-post", "1.0")
+    assert post["cause"] == "nanokimi-post 1.0 is installed, and has no entry point in the group nanokimi"
+    assert "under [project.entry-points.nanokimi], the line post = " in post["remedy"]

@@ -110,6 +110,8 @@ class Process:
     def ready(self) -> None:
         self.readies += 1
 
+    def away(self) -> None: ...
+
     async def deliver(self, message: Inbound) -> None:
         if self.refusal is not None:
             raise self.refusal

@@ -17,6 +17,7 @@ from nanokimi_core.cli.opening import find_setup
 from nanokimi_core.cli.options import Config, Json, command, example, new_app, unwrapped
 from nanokimi_core.cli.output import say, say_json, say_table
 from nanokimi_core.config import Settings
+from nanokimi_core.distributions import without_entry_point
 from nanokimi_core.plugins import Plugin, installed
 
 Timeout = Annotated[
@@ -130,6 +131,10 @@ def look_at_all(settings: Settings, timeout: float) -> list[Seen]:
     seen += [
         Seen(name, state="missing", instances=used[name], cause="the toml uses it, and it is not installed")
         for name in sorted(used.keys() - {plugin.name for plugin in known})
+    ]
+    seen += [
+        Seen(each.name, [], each.distribution, each.version, "broken", cause=each.cause, remedy=each.remedy)
+        for each in without_entry_point()
     ]
     return sorted(seen, key=lambda plugin: (plugin.name, plugin.distribution))
 

@@ -16,6 +16,10 @@ class Inbox(Protocol):
         """Say that the network is connected: what is owed goes out now."""
         ...
 
+    def away(self) -> None:
+        """Say that the network is gone for now, and ``run`` is at getting it back: nothing is sent until ``ready``."""
+        ...
+
     async def deliver(self, message: Inbound) -> None:
         """Hand over a message; returns when it is on disk, or was refused and counted.
 
@@ -69,7 +73,13 @@ class Transport(Protocol):
     """A chat network."""
 
     async def run(self, inbox: Inbox) -> None:
-        """Receive until cancelled. Raising means being started again after a back-off; returning means the end."""
+        """Receive until cancelled. Raising means being started again after a back-off; returning means the end.
+
+        Raises:
+            NetworkAway: The network can't be reached. No fault of the plugin's: logged without a traceback.
+            ConfigError: The network refuses what the toml says. The owner hears it as it stands.
+            Exception: Anything else is a fault of the plugin's, and named as one.
+        """
         ...
 
     async def send(self, message: Outbound) -> Receipt | None:

@@ -193,6 +193,9 @@ class _Joining:
     def ready(self) -> None:
         """Say nothing: joining has said it."""
 
+    def away(self) -> None:
+        """Say nothing: a terminal is never away."""
+
     async def deliver(self, message: Inbound) -> None:
         """Hand a line over; returns when the process has kept or refused it.
 

@@ -69,6 +69,7 @@ class Route:
     def use(self, transport: Transport) -> None:
         """Send through this object from now on."""
         self.transport = transport
+        self._away = False
         self.traits = traits_of(transport)
         self.shows_typing = isinstance(transport, ShowsTyping)
         self.edits_drafts = isinstance(transport, EditsDrafts)
@@ -80,6 +81,7 @@ class Route:
 
     def open(self) -> None:
         """Note that the network is connected; what waits to be tried again is tried now."""
+        self._away = False
         self._open.set()
         self._again.set()
         self._again = anyio.Event()
@@ -88,6 +90,11 @@ class Route:
         """Note that the network isn't connected any more."""
         if self._open.is_set():
             self._open = anyio.Event()
+
+    def away(self) -> None:
+        """Note that the network is away for as long as the transport says nothing else."""
+        self._away = True
+        self.close()
 
     async def until_open(self) -> None:
         """Wait until the network is connected."""
@@ -98,7 +105,7 @@ class Route:
         """Open after half a minute without a word; to be cancelled when the transport's run is over."""
         with while_it_runs:
             await anyio.sleep(_PATIENCE)
-            if not self._open.is_set():
+            if not (self._open.is_set() or self._away):
                 self._log.warning("%s hasn't called ready() for %g s; sending starts anyway", self.name, _PATIENCE)
                 self.open()
 

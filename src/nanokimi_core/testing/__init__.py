@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         WritesAsAssistant,
         WritesGarbage,
     )
+    from nanokimi_core.testing.conformance.transport_inbox import InboxRecord, ScriptedInbox
     from nanokimi_core.testing.installing import providing
     from nanokimi_core.testing.network import DraftingTransport, MemoryNetwork, MemoryTransport
     from nanokimi_core.testing.suites import AuthSuite, BackendSuite, TransportSuite
@@ -106,6 +107,7 @@ __all__ = [
     "HasThreads",
     "HearsQuestions",
     "HoldsAnswers",
+    "InboxRecord",
     "LosesAnswers",
     "MemoryNetwork",
     "MemoryTransport",
@@ -117,6 +119,7 @@ __all__ = [
     "ScriptedAuth",
     "ScriptedBackend",
     "ScriptedContext",
+    "ScriptedInbox",
     "ScriptedSession",
     "SeesAcknowledgements",
     "SeesInstructions",
@@ -175,6 +178,7 @@ _HOMES = {
         "WritesAsAssistant",
         "WritesGarbage",
     ),
+    "conformance.transport_inbox": ("InboxRecord", "ScriptedInbox"),
     "conformance.checks": ("CheckFailed", "DoesNotApply", "expect", "saw", "until", "within"),
     "conformance.rigs": ("AuthRig", "BackendRig", "ScriptedContext", "TransportRig"),
     "account": ("ScriptedAuth",),

@@ -1,12 +1,7 @@
 """A clock that a test moves on: what waits for a time is due at once, and in order.
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request, nanokimi_clock):
-return nanokimi_clock.backend(request.param)
-
-async def test_it_tries_again(nanokimi_bot, nanokimi_clock):
-...
-await nanokimi_clock.advance(60)
+Let the fixture ``anyio_backend`` return ``nanokimi_clock.backend()``; the test's event loop runs on the clock then, and
+``await nanokimi_clock.advance(60)`` lets a minute pass at once.
 """
 
 from __future__ import annotations
@@ -15,7 +10,7 @@ import heapq
 import time
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import anyio.lowlevel
@@ -101,20 +96,20 @@ class FakeClock:
         return limiter.borrowed_tokens > 0 or any(look() for look in self.busy)
 
 
-class _Pulse:
+class _Pulse(Protocol):
     """What a clock has to know of the event loop that runs on it."""
 
     def is_mine(self) -> bool:
         """Whether the current event loop is it."""
-        raise NotImplementedError
+        ...
 
     def next_timer(self) -> float | None:
         """Give when the next timer is due that isn't due yet; ``None`` where there is none."""
-        raise NotImplementedError
+        ...
 
     async def rest(self) -> None:
         """Return when all other tasks wait, and all timers that are due have been heard."""
-        raise NotImplementedError
+        ...
 
 
 class _LoopPulse(_Pulse):

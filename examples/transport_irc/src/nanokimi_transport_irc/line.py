@@ -11,11 +11,16 @@ from anyio.abc import ByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from irclib.parser import Message, ParamList
 
+from nanokimi_core import NetworkAway
 from nanokimi_transport_irc.settings import Settings
 
 LONGEST = 512  # bytes of a line, its end included
 _LONGEST_TAGGED = 16_384
 CUT = (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
+
+
+class ConnectionLost(NetworkAway, ConnectionError):
+    """There is no connection, or none any more. What was being written may have arrived."""
 
 
 class Line:
@@ -40,15 +45,15 @@ class Line:
         """Wait for the next message that can be read.
 
         Raises:
-            ConnectionError: The connection has ended.
+            ConnectionLost: The connection has ended.
         """
         while True:
             try:
                 line = await self._lines.receive_until(b"\n", _LONGEST_TAGGED)
             except anyio.DelimiterNotFound:
-                raise ConnectionError(f"{self._server} sends a line without an end") from None
+                raise ConnectionLost(f"{self._server} sends a line without an end") from None
             except CUT:
-                raise ConnectionError(f"the connection to {self._server} was lost") from None
+                raise ConnectionLost(f"the connection to {self._server} was lost") from None
             self.heard_at = anyio.current_time()
             message = Message.parse(_decoded(line.rstrip(b"\r")))
             if message.command:
@@ -63,7 +68,7 @@ class Line:
             within: Seconds that it may take; by default ``patience``.
 
         Raises:
-            ConnectionError: It may have been written in part: the connection is closed.
+            ConnectionLost: It may have been written in part: the connection is closed.
         """
         line = f"{Message(None, None, command, ParamList(*parameters, has_trail=len(parameters) > 1))}\r\n".encode()
         done = False
@@ -77,7 +82,7 @@ class Line:
             pass
         if not done:
             await self.close()
-            raise ConnectionError(f"the connection to {self._server} was lost")
+            raise ConnectionLost(f"the connection to {self._server} was lost")
 
     async def close(self) -> None:
         """Hang up at once."""
@@ -96,7 +101,7 @@ async def connected(settings: Settings) -> AsyncIterator[Line]:
     """Connect, and hang up at the end.
 
     Raises:
-        ConnectionError: There is no connection within ``patience``.
+        ConnectionLost: There is no connection within ``patience``.
     """
     host, port = settings.address
     context = ssl.create_default_context(cafile=settings.ca_file) if settings.tls else None
@@ -109,9 +114,9 @@ async def connected(settings: Settings) -> AsyncIterator[Line]:
                 # Servers hang up without TLS's own goodbye.
                 stream = await anyio.connect_tcp(host, port, ssl_context=context, tls_standard_compatible=False)
     except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:  # an SSLError is an OSError
-        raise ConnectionError(f"no connection to {host}:{port}: {error.__cause__ or error}") from None
+        raise ConnectionLost(f"no connection to {host}:{port}: {error.__cause__ or error}") from None
     if stream is None:
-        raise ConnectionError(f"no connection to {host}:{port} within {settings.patience:g} s")
+        raise ConnectionLost(f"no connection to {host}:{port} within {settings.patience:g} s")
     line = Line(stream, f"{host}:{port}", settings.patience)
     try:
         yield line

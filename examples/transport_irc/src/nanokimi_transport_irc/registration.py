@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from irclib.parser import CapList, Message
 from pydantic import SecretStr
 
-from nanokimi_core import ConfigError
+from nanokimi_core import ConfigError, NetworkAway
 from nanokimi_transport_irc.settings import Settings
 
 Command = tuple[str, ...]
@@ -55,7 +55,7 @@ class Registration:
 
         Raises:
             ConfigError: The nick or the password can't be used here.
-            ConnectionError: The server doesn't let us in.
+            NetworkAway: The server doesn't let us in.
         """
         said = message.parameters
         if message.command == "PING":
@@ -74,7 +74,7 @@ class Registration:
                 f"says: {said[-1] if said else message.command}", "mend password and login in its table"
             )
         elif message.command == "ERROR":
-            raise ConnectionError(f"{self._server} doesn't let us in: {said[-1] if said else 'no reason given'}")
+            raise NetworkAway(f"{self._server} doesn't let us in: {said[-1] if said else 'no reason given'}")
         elif message.command == "CAP":
             return self._capabilities(said)
         elif message.command == "AUTHENTICATE":
@@ -109,7 +109,7 @@ class Registration:
     def _another(self) -> str:
         nick = next(self._others, None)
         if nick is None:
-            raise ConnectionError(f"{self._server} has no nick for us: {_MOST_NICKS} are taken")
+            raise NetworkAway(f"{self._server} has no nick for us: {_MOST_NICKS} are taken")
         return nick
 
     def _other_nicks(self) -> Iterator[str]:

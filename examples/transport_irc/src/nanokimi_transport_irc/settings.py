@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from nanokimi_core import ConfigError, TomlPath, matching, refuse
+from nanokimi_core import ConfigError, TomlPath, keep_secret, matching, refuse
 
 Nick = Annotated[
     str,
@@ -57,6 +57,7 @@ class Secret(BaseModel):
         password = text.strip("\r\n")
         if not password or any(character in password for character in "\r\n\0"):
             raise ConfigError(f"{where} holds no password", remedy="write the password there, alone on one line")
+        keep_secret(password)
         return SecretStr(password)
 
 

@@ -21,7 +21,7 @@ from anyio import to_thread
 from irclib.parser import Message
 
 from nanokimi_core import ConfigError, Context, Inbound, Inbox, NotSent, Outbound, Traits, Undeliverable
-from nanokimi_transport_irc.line import LONGEST, Line, connected
+from nanokimi_transport_irc.line import LONGEST, ConnectionLost, Line, connected
 from nanokimi_transport_irc.registration import Registration
 from nanokimi_transport_irc.settings import Settings
 from nanokimi_transport_irc.text import fold, mentions, plain, sendable
@@ -76,7 +76,7 @@ class Irc:
         """Be on the network.
 
         Raises:
-            ConnectionError: The server is away, hung up, or fell silent.
+            ConnectionLost: The server is away, hung up, or fell silent.
             ConfigError: It refuses the nick or the password.
         """
         async with connected(self._settings) as line:
@@ -103,7 +103,7 @@ class Irc:
         Raises:
             NotSent: There is no connection, we are not in the channel at the moment, or nobody has that nick now.
             Undeliverable: The server refuses it.
-            ConnectionError: The connection broke before the server's answer.
+            ConnectionLost: The connection broke before the server's answer.
         """
         if not _TARGET.fullmatch(message.chat):
             raise Undeliverable(f"{message.chat!r} is no channel and no nick")
@@ -141,7 +141,7 @@ class Irc:
                     await line.write(*command)
         if limit.cancelled_caught:
             host, port = self._settings.address
-            raise ConnectionError(f"{host}:{port} did not let us in within {self._settings.patience:g} s")
+            raise ConnectionLost(f"{host}:{port} did not let us in within {self._settings.patience:g} s")
         self._nick = registration.nick
 
     async def _settle_in(self, inbox: Inbox) -> None:
@@ -176,7 +176,7 @@ class Irc:
             await anyio.sleep(patience / 2)
             silent = anyio.current_time() - line.heard_at
             if silent > 2 * patience:
-                raise ConnectionError(f"{self._settings.server} has been silent for {silent:.0f} s")
+                raise ConnectionLost(f"{self._settings.server} has been silent for {silent:.0f} s")
             if silent > patience / 2:
                 await line.write("PING", "there?")
 
@@ -185,7 +185,7 @@ class Irc:
 
         Raises:
             NotSent: There is no connection; nothing was written.
-            ConnectionError: The connection broke on the way, or the server doesn't answer.
+            ConnectionLost: The connection broke on the way, or the server doesn't answer.
         """
         line = self._line
         if line is None:
@@ -199,7 +199,7 @@ class Irc:
             await asked.over.wait()
         if not asked.answered:
             await line.close()
-            raise ConnectionError(f"{self._settings.server} did not confirm {command}")
+            raise ConnectionLost(f"{self._settings.server} did not confirm {command}")
         return asked.answers
 
     # -------------------------------------------------------------- hearing
@@ -209,7 +209,7 @@ class Irc:
             if message.command == "PING":
                 await line.write("PONG", *message.parameters[-1:])
             elif message.command == "ERROR":
-                raise ConnectionError(f"{self._settings.server} hung up: {_said(message)}")
+                raise ConnectionLost(f"{self._settings.server} hung up: {_said(message)}")
             self._hear(message)
             while len(self._unread) >= _MOST_UNREAD:
                 await self._moved.wait()

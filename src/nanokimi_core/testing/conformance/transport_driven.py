@@ -16,7 +16,7 @@ from nanokimi_core.messages import Inbound, Outbound, Receipt
 from nanokimi_core.supervision import guarded
 from nanokimi_core.testing.conformance.checks import Condition, in_words, saw, until, within
 from nanokimi_core.testing.conformance.rigs import TransportRig
-from nanokimi_core.testing.conformance.transport_inbox import Record, ScriptedInbox
+from nanokimi_core.testing.conformance.transport_inbox import InboxRecord, ScriptedInbox
 
 
 class Driven:
@@ -34,7 +34,7 @@ class Driven:
     def __init__(self, rig: TransportRig, transport: Transport, name: str, tasks: TaskGroup) -> None:
         self.rig = rig
         self.transport = transport
-        self.record = Record()
+        self.record = InboxRecord()
         self.wait = rig.patience / 3
         self.ended = True
         self.error: Exception | None = None

@@ -27,11 +27,12 @@ class Brought:
 
 
 @dataclass
-class Record:
+class InboxRecord:
     """What the inboxes of one object were given, over all of its runs.
 
     Attributes:
         readies: How often ``ready`` was called.
+        aways: How often ``away`` was called.
         begun: Messages whose ``deliver`` was called.
         kept: Messages whose ``deliver`` has returned.
         late: Messages that were delivered into the inbox of a run that was over.
@@ -42,6 +43,7 @@ class Record:
     """
 
     readies: int = 0
+    aways: int = 0
     begun: list[Inbound] = field(default_factory=list)
     kept: list[Inbound] = field(default_factory=list)
     late: list[Inbound] = field(default_factory=list)
@@ -63,7 +65,7 @@ class ScriptedInbox:
         folder: The instance's.
     """
 
-    def __init__(self, record: Record, folder: Path) -> None:
+    def __init__(self, record: InboxRecord, folder: Path) -> None:
         self._record = record
         self._folder = folder
         self.over = False
@@ -71,6 +73,10 @@ class ScriptedInbox:
     def ready(self) -> None:
         """Note that the network is connected."""
         self._record.readies += not self.over
+
+    def away(self) -> None:
+        """Note that the network is gone for now."""
+        self._record.aways += not self.over
 
     async def deliver(self, message: Inbound) -> None:
         """Note a message, and take its files away.

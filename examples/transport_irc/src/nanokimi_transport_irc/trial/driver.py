@@ -53,6 +53,9 @@ class Driver:
         """Note that it is connected."""
         self.readies += 1
 
+    def away(self) -> None:
+        """Take note of nothing."""
+
     async def deliver(self, message: Inbound) -> None:
         """Keep a message.
 
