@@ -7,9 +7,9 @@ import re
 from functools import cache
 from pathlib import Path
 
-from nanokimi_core.testing.conformance.auth import AUTH_CHECKS
-from nanokimi_core.testing.conformance.backend import BACKEND_CHECKS
-from nanokimi_core.testing.conformance.transport import TRANSPORT_CHECKS
+from nanokimi_core.testing.conformance.auth.suite import AUTH_CHECKS
+from nanokimi_core.testing.conformance.backend.suite import BACKEND_CHECKS
+from nanokimi_core.testing.conformance.transport.suite import TRANSPORT_CHECKS
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "plugins" / "promises.md").read_text()

@@ -16,9 +16,9 @@ from kit.auths_leaky import LEAKY
 from kit.auths_rig import ClubRig
 from nanokimi_core import AuthStatus, Grant, Need
 from nanokimi_core.testing import AuthRig, AuthSuite
-from nanokimi_core.testing.conformance.auth import AUTH_CHECKS
-from nanokimi_core.testing.conformance.auth_forms import a_grant_is_whole
-from nanokimi_core.testing.conformance.auth_states import status_with_credentials
+from nanokimi_core.testing.conformance.auth.forms import a_grant_is_whole
+from nanokimi_core.testing.conformance.auth.states import status_with_credentials
+from nanokimi_core.testing.conformance.auth.suite import AUTH_CHECKS
 from nanokimi_core.testing.conformance.checks import LOOPS, Finding, Loop, run_check
 
 # What these look at, others need as well: a plugin without it fails more than one.

@@ -12,8 +12,8 @@ from kit.broken_backends import BROKEN
 from kit.good_backends import Parley, ParleyConfig, ParleyRig, Talk
 from nanokimi_core import Chat, Session, Spec, Turn
 from nanokimi_core.testing import BackendSuite
-from nanokimi_core.testing.conformance.backend import BACKEND_CHECKS
-from nanokimi_core.testing.conformance.backend_shape import SHAPE
+from nanokimi_core.testing.conformance.backend.shape import SHAPE
+from nanokimi_core.testing.conformance.backend.suite import BACKEND_CHECKS
 from nanokimi_core.testing.conformance.checks import LOOPS, Finding, Loop, run_check
 from nanokimi_core.testing.echo_rig import EchoRig
 

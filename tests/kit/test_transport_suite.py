@@ -12,7 +12,7 @@ import pytest
 from nanokimi_core import Spec
 from nanokimi_core.testing import TransportSuite
 from nanokimi_core.testing.conformance.checks import LOOPS, Check, Finding, Loop, run_check
-from nanokimi_core.testing.conformance.transport import TRANSPORT_CHECKS
+from nanokimi_core.testing.conformance.transport.suite import TRANSPORT_CHECKS
 
 from . import broken_lives, broken_receiving, broken_sending
 from .transports import Pigeon, PigeonConfig, PigeonRig

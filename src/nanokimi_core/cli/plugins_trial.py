@@ -209,7 +209,7 @@ def _kind_of(rig: Any) -> Kind | None:
 def _conformance(rig: type[Any], folder: Path) -> Iterator[Trial]:
     kind = _kind_of(rig)
     checks = getattr(
-        importlib.import_module(f"nanokimi_core.testing.conformance.{kind}"), f"{str(kind).upper()}_CHECKS"
+        importlib.import_module(f"nanokimi_core.testing.conformance.{kind}.suite"), f"{str(kind).upper()}_CHECKS"
     )
     for loop in rig.loops:
         for at, check in enumerate(checks):

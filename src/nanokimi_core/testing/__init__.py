@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from nanokimi_core.testing.bot import Bot, BotChat
     from nanokimi_core.testing.clock import FakeClock
-    from nanokimi_core.testing.conformance.auth_abilities import (
+    from nanokimi_core.testing.conformance.auth.abilities import (
         Confirms,
         Declines,
         Expires,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         HasLoginFiles,
         Spoils,
     )
-    from nanokimi_core.testing.conformance.backend_abilities import (
+    from nanokimi_core.testing.conformance.backend.abilities import (
         BringsFailures,
         HearsQuestions,
         HoldsAnswers,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         SeesInstructions,
         SeesKeys,
     )
-    from nanokimi_core.testing.conformance.backend_account import RigAccount
+    from nanokimi_core.testing.conformance.backend.account import RigAccount
     from nanokimi_core.testing.conformance.checks import (
         CheckFailed,
         DoesNotApply,
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         within,
     )
     from nanokimi_core.testing.conformance.rigs import AuthRig, BackendRig, ScriptedContext, TransportRig
-    from nanokimi_core.testing.conformance.transport_abilities import (
+    from nanokimi_core.testing.conformance.transport.abilities import (
         BringsAgain,
         BringsFiles,
         BringsReactions,
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
         WritesAsAssistant,
         WritesGarbage,
     )
-    from nanokimi_core.testing.conformance.transport_inbox import InboxRecord, ScriptedInbox
+    from nanokimi_core.testing.conformance.transport.inbox import InboxRecord, ScriptedInbox
     from nanokimi_core.testing.installing import providing
     from nanokimi_core.testing.network import DraftingTransport, MemoryNetwork, MemoryTransport
     from nanokimi_core.testing.suites import AuthSuite, BackendSuite, TransportSuite
@@ -148,8 +148,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "conformance.auth_abilities": ("Confirms", "Declines", "Expires", "HasKeys", "HasLoginFiles", "Spoils"),
-    "conformance.backend_abilities": (
+    "conformance.auth.abilities": ("Confirms", "Declines", "Expires", "HasKeys", "HasLoginFiles", "Spoils"),
+    "conformance.backend.abilities": (
         "BringsFailures",
         "HearsQuestions",
         "HoldsAnswers",
@@ -157,8 +157,8 @@ _HOMES = {
         "SeesInstructions",
         "SeesKeys",
     ),
-    "conformance.backend_account": ("RigAccount",),
-    "conformance.transport_abilities": (
+    "conformance.backend.account": ("RigAccount",),
+    "conformance.transport.abilities": (
         "BringsAgain",
         "BringsFiles",
         "BringsReactions",
@@ -178,7 +178,7 @@ _HOMES = {
         "WritesAsAssistant",
         "WritesGarbage",
     ),
-    "conformance.transport_inbox": ("InboxRecord", "ScriptedInbox"),
+    "conformance.transport.inbox": ("InboxRecord", "ScriptedInbox"),
     "conformance.checks": ("CheckFailed", "DoesNotApply", "expect", "saw", "until", "within"),
     "conformance.rigs": ("AuthRig", "BackendRig", "ScriptedContext", "TransportRig"),
     "account": ("ScriptedAuth",),

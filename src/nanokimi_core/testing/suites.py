@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from nanokimi_core.testing.conformance.auth import AUTH_CHECKS
-from nanokimi_core.testing.conformance.backend import BACKEND_CHECKS
+from nanokimi_core.testing.conformance.auth.suite import AUTH_CHECKS
+from nanokimi_core.testing.conformance.backend.suite import BACKEND_CHECKS
 from nanokimi_core.testing.conformance.checks import Check, Loop, run_check
 from nanokimi_core.testing.conformance.rigs import AuthRig, BackendRig, Rig, TransportRig
-from nanokimi_core.testing.conformance.transport import TRANSPORT_CHECKS
+from nanokimi_core.testing.conformance.transport.suite import TRANSPORT_CHECKS
 
 
 class _Suite:

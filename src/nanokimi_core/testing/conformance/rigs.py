@@ -28,7 +28,7 @@ from nanokimi_core.contracts.backend import Backend, Chat
 from nanokimi_core.contracts.transport import Transport
 from nanokimi_core.files import private_folder
 from nanokimi_core.hookspecs import Spec
-from nanokimi_core.testing.conformance.backend_account import RigAccount
+from nanokimi_core.testing.conformance.backend.account import RigAccount
 from nanokimi_core.testing.conformance.checks import LOOPS, Loop
 
 T = TypeVar("T")
@@ -117,7 +117,7 @@ class TransportRig(Rig[Transport], ABC):
     """A transport and its network, seen from the network's side.
 
     ``write`` and ``shown`` are all that it must have besides ``spec`` and ``table``; what else a network can do is
-    described by the protocols of ``transport_abilities``, each a method or two.
+    described by the protocols of ``conformance.transport.abilities``, each a method or two.
 
     Attributes:
         chat: The network's own name of the chat that ``write`` writes in: ``Inbound.chat``.
@@ -152,7 +152,7 @@ class BackendRig(Rig[Backend]):
 
     ``spec`` is all that it must have: an agent of any kind understands the three questions, and another one's rig puts
     its own in their place. What else an agent, or the server behind it, can do is described by the protocols of
-    ``backend_abilities``.
+    ``conformance.backend.abilities``.
 
     Attributes:
         remembers: The agent knows what was said before in its conversation.
@@ -226,7 +226,7 @@ class AuthRig(Rig[Auth], ABC):
     """An auth plugin and its account, seen from the side of the one who has the account.
 
     ``give`` and ``lose`` are all that it must have besides ``spec`` and ``table``; what else an account can do is
-    described by the protocols of ``auth_abilities``, each a method or two.
+    described by the protocols of ``conformance.auth.abilities``, each a method or two.
 
     Attributes:
         need: What grants are asked for.

@@ -12,8 +12,8 @@ import anyio.lowlevel
 from nanokimi_core.contracts.auth import Auth, AuthStatus, ShowCode
 from nanokimi_core.errors import LoginNeeded
 from nanokimi_core.supervision import describe
-from nanokimi_core.testing.conformance.auth_abilities import Confirms, Declines
-from nanokimi_core.testing.conformance.auth_asking import (
+from nanokimi_core.testing.conformance.auth.abilities import Confirms, Declines
+from nanokimi_core.testing.conformance.auth.asking import (
     ANSWER,
     MOMENTS,
     USABLE,

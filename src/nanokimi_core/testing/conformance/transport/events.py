@@ -5,7 +5,7 @@ from __future__ import annotations
 from nanokimi_core.messages import Inbound
 from nanokimi_core.testing.conformance.checks import check, expect
 from nanokimi_core.testing.conformance.rigs import TransportRig
-from nanokimi_core.testing.conformance.transport_abilities import (
+from nanokimi_core.testing.conformance.transport.abilities import (
     BringsReactions,
     ChangesMessages,
     HasThreads,
@@ -13,7 +13,7 @@ from nanokimi_core.testing.conformance.transport_abilities import (
     RevokesMessages,
     WritesAsAssistant,
 )
-from nanokimi_core.testing.conformance.transport_driven import Driven, connected
+from nanokimi_core.testing.conformance.transport.driven import Driven, connected
 
 
 class _Editing(TransportRig, ChangesMessages): ...

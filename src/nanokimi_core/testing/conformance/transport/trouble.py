@@ -10,8 +10,8 @@ import anyio
 
 from nanokimi_core.testing.conformance.checks import check, expect, in_words, saw, whether
 from nanokimi_core.testing.conformance.rigs import TransportRig
-from nanokimi_core.testing.conformance.transport_abilities import CutsLines, FallsSilent, RefusesLines, WritesGarbage
-from nanokimi_core.testing.conformance.transport_driven import Driven, connected, driven
+from nanokimi_core.testing.conformance.transport.abilities import CutsLines, FallsSilent, RefusesLines, WritesGarbage
+from nanokimi_core.testing.conformance.transport.driven import Driven, connected, driven
 
 _RUNS = 2
 _GARBAGE = (

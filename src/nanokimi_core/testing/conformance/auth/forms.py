@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from nanokimi_core.contracts.auth import Grant, Mount
-from nanokimi_core.testing.conformance.auth_asking import (
+from nanokimi_core.testing.conformance.auth.asking import (
     granted,
 )
 from nanokimi_core.testing.conformance.checks import Check, check, expect

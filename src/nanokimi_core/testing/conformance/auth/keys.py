@@ -10,9 +10,9 @@ from pydantic import SecretStr
 from nanokimi_core.contracts.auth import AuthStatus
 from nanokimi_core.errors import ConfigError
 from nanokimi_core.supervision import describe
-from nanokimi_core.testing.conformance.auth_abilities import Confirms, HasKeys, HasLoginFiles
-from nanokimi_core.testing.conformance.auth_asking import USABLE, denied, granted, key_of, log_in
-from nanokimi_core.testing.conformance.auth_secrets import mode_of, secret_files
+from nanokimi_core.testing.conformance.auth.abilities import Confirms, HasKeys, HasLoginFiles
+from nanokimi_core.testing.conformance.auth.asking import USABLE, denied, granted, key_of, log_in
+from nanokimi_core.testing.conformance.auth.secrets import mode_of, secret_files
 from nanokimi_core.testing.conformance.checks import Check, CheckFailed, DoesNotApply, check, expect, saw
 from nanokimi_core.testing.conformance.rigs import AuthRig
 

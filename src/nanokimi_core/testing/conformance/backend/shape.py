@@ -6,7 +6,7 @@ from typing import Any
 
 from nanokimi_core.contracts.backend import Text, Thought, ToolCall, Usage
 from nanokimi_core.messages import Attachment
-from nanokimi_core.testing.conformance.backend_asking import (
+from nanokimi_core.testing.conformance.backend.asking import (
     Running,
     answer,
     answered,

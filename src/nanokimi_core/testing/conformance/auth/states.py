@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 from nanokimi_core.contracts.auth import Auth, AuthStatus, Grant
 from nanokimi_core.supervision import describe
-from nanokimi_core.testing.conformance.auth_asking import USABLE, granted, standing
+from nanokimi_core.testing.conformance.auth.asking import USABLE, granted, standing
 from nanokimi_core.testing.conformance.checks import Check, DoesNotApply, check, expect
 from nanokimi_core.testing.conformance.rigs import AuthRig
 

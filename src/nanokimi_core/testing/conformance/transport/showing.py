@@ -11,8 +11,8 @@ from nanokimi_core.contracts.transport import EditsDrafts, ShowsTyping
 from nanokimi_core.messages import Outbound
 from nanokimi_core.testing.conformance.checks import DoesNotApply, check, within
 from nanokimi_core.testing.conformance.rigs import TransportRig
-from nanokimi_core.testing.conformance.transport_abilities import SeesTyping
-from nanokimi_core.testing.conformance.transport_driven import Driven, connected, driven
+from nanokimi_core.testing.conformance.transport.abilities import SeesTyping
+from nanokimi_core.testing.conformance.transport.driven import Driven, connected, driven
 
 _GROWING = ("Let me", "Let me see:", "Let me see: it is")
 

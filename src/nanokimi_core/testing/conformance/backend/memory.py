@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 
 from nanokimi_core.contracts.backend import Backend, Chat, Session
-from nanokimi_core.testing.conformance.backend_asking import (
+from nanokimi_core.testing.conformance.backend.asking import (
     answer,
     answered,
     entered,

@@ -9,8 +9,8 @@ import anyio
 from nanokimi_core.contracts.auth import Auth, Grant
 from nanokimi_core.conversation.accounts import Account, AccountFault
 from nanokimi_core.errors import LoginNeeded
-from nanokimi_core.testing.conformance.auth_abilities import Expires
-from nanokimi_core.testing.conformance.auth_asking import (
+from nanokimi_core.testing.conformance.auth.abilities import Expires
+from nanokimi_core.testing.conformance.auth.asking import (
     ANSWER,
     MOMENTS,
     cancelled_after,

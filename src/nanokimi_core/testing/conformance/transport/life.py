@@ -13,7 +13,7 @@ from anyio.lowlevel import checkpoint
 from nanokimi_core.testing.conformance.checks import check, expect, until
 from nanokimi_core.testing.conformance.lookout import LONGEST, lookout
 from nanokimi_core.testing.conformance.rigs import TransportRig
-from nanokimi_core.testing.conformance.transport_driven import Driven, connected, driven
+from nanokimi_core.testing.conformance.transport.driven import Driven, connected, driven
 
 _POINTS = (0, 1, 2, 3, 5, 8, 13, 21)
 _PARTS = (0.2, 0.4, 0.6, 0.8)

@@ -12,8 +12,8 @@ from nanokimi_core.errors import NotAccepted
 from nanokimi_core.messages import Attachment, ChatKind, Inbound
 from nanokimi_core.testing.conformance.checks import check, expect, until, whether
 from nanokimi_core.testing.conformance.rigs import TransportRig
-from nanokimi_core.testing.conformance.transport_abilities import BringsAgain, SeesAcknowledgements
-from nanokimi_core.testing.conformance.transport_driven import Driven, connected, driven
+from nanokimi_core.testing.conformance.transport.abilities import BringsAgain, SeesAcknowledgements
+from nanokimi_core.testing.conformance.transport.driven import Driven, connected, driven
 
 _EVENTS = ("message", "edit", "revoke", "reaction")
 _TEXTS = ("id", "chat", "sender", "text", "sender_name", "chat_name", "quoted")

@@ -16,7 +16,7 @@ from nanokimi_core.messages import Inbound, Outbound, Receipt
 from nanokimi_core.supervision import guarded
 from nanokimi_core.testing.conformance.checks import Condition, in_words, saw, until, within
 from nanokimi_core.testing.conformance.rigs import TransportRig
-from nanokimi_core.testing.conformance.transport_inbox import InboxRecord, ScriptedInbox
+from nanokimi_core.testing.conformance.transport.inbox import InboxRecord, ScriptedInbox
 
 
 class Driven:

@@ -9,10 +9,10 @@ from typing import Any
 import anyio
 
 from nanokimi_core.errors import LoginNeeded
-from nanokimi_core.testing.conformance.auth_secrets import logged, show_none, written_out
-from nanokimi_core.testing.conformance.backend_account import NO_LOGIN
-from nanokimi_core.testing.conformance.backend_asking import answered, entered, new_turn, new_word, running
-from nanokimi_core.testing.conformance.backend_failing import kinds_of, meet
+from nanokimi_core.testing.conformance.auth.secrets import logged, show_none, written_out
+from nanokimi_core.testing.conformance.backend.account import NO_LOGIN
+from nanokimi_core.testing.conformance.backend.asking import answered, entered, new_turn, new_word, running
+from nanokimi_core.testing.conformance.backend.failing import kinds_of, meet
 from nanokimi_core.testing.conformance.checks import Check, CheckFailed, DoesNotApply, check, expect, in_words, saw
 from nanokimi_core.testing.conformance.rigs import BackendRig
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from nanokimi_core.contracts.backend import Backend, Session, Turn
 from nanokimi_core.errors import AgentError, Failure, LoginNeeded
-from nanokimi_core.testing.conformance.backend_asking import (
+from nanokimi_core.testing.conformance.backend.asking import (
     Running,
     answer,
     answered,

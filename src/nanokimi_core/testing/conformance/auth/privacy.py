@@ -12,9 +12,9 @@ from pydantic import SecretStr
 
 from nanokimi_core.config import Location, validate_table
 from nanokimi_core.contracts.auth import Auth, AuthStatus
-from nanokimi_core.testing.conformance.auth_abilities import Confirms, Declines, HasKeys, HasLoginFiles, Spoils
-from nanokimi_core.testing.conformance.auth_asking import granted, log_in
-from nanokimi_core.testing.conformance.auth_secrets import hold_no_secret, logged, written_out
+from nanokimi_core.testing.conformance.auth.abilities import Confirms, Declines, HasKeys, HasLoginFiles, Spoils
+from nanokimi_core.testing.conformance.auth.asking import granted, log_in
+from nanokimi_core.testing.conformance.auth.secrets import hold_no_secret, logged, written_out
 from nanokimi_core.testing.conformance.checks import Check, check
 from nanokimi_core.testing.conformance.rigs import AuthRig
 

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from nanokimi_core.contracts.backend import Backend
-from nanokimi_core.testing.conformance.backend_asking import (
+from nanokimi_core.testing.conformance.backend.asking import (
     answered,
     begun,
     entered,

@@ -9,8 +9,8 @@ import anyio
 from nanokimi_core.errors import NotSent, Undeliverable
 from nanokimi_core.testing.conformance.checks import check, expect, in_words, saw
 from nanokimi_core.testing.conformance.rigs import TransportRig
-from nanokimi_core.testing.conformance.transport_abilities import Forbids, LosesAnswers, Throttles
-from nanokimi_core.testing.conformance.transport_driven import Driven, connected, driven
+from nanokimi_core.testing.conformance.transport.abilities import Forbids, LosesAnswers, Throttles
+from nanokimi_core.testing.conformance.transport.driven import Driven, connected, driven
 
 
 class _Throttling(TransportRig, Throttles): ...

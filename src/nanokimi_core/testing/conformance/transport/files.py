@@ -5,9 +5,9 @@ from __future__ import annotations
 from nanokimi_core.messages import Attachment
 from nanokimi_core.testing.conformance.checks import check, expect, saw
 from nanokimi_core.testing.conformance.rigs import TransportRig
-from nanokimi_core.testing.conformance.transport_abilities import BringsFiles, ShowsFiles
-from nanokimi_core.testing.conformance.transport_driven import connected
-from nanokimi_core.testing.conformance.transport_inbox import Brought
+from nanokimi_core.testing.conformance.transport.abilities import BringsFiles, ShowsFiles
+from nanokimi_core.testing.conformance.transport.driven import connected
+from nanokimi_core.testing.conformance.transport.inbox import Brought
 
 _DATA = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
 _OUTSIDE = "outside.txt"

@@ -14,7 +14,7 @@ from nanokimi_core.errors import NotSent
 from nanokimi_core.messages import Receipt
 from nanokimi_core.testing.conformance.checks import DoesNotApply, check, expect
 from nanokimi_core.testing.conformance.rigs import TransportRig
-from nanokimi_core.testing.conformance.transport_driven import Driven, connected, short
+from nanokimi_core.testing.conformance.transport.driven import Driven, connected, short
 
 _MANY = 10
 _AS_THEY_ARE = (":colon", "/slash", "PING now", "%s {0} $HOME \\n", '"quoted"', "¿qué? 你好 🙂")
