@@ -19,9 +19,13 @@ PLUGINS = {
     "auth_oauth_file": ("nanokimi-auth-oauth-file", "oauth_file"),
     "auth_apikey": ("nanokimi-auth-apikey", "apikey"),
 }
+EXAMPLES = {"transport_irc": ("nanokimi-transport-irc", "irc")}
+PLACES = {f"plugins/{each}": names for each, names in PLUGINS.items()} | {
+    f"examples/{each}": names for each, names in EXAMPLES.items()
+}
 BINARY = {".png", ".jpg", ".gif", ".ico", ".woff2"}
 # Only these plugins may bring them; importing the core brings none.
-HEAVY = {"docker", "acp", "neonize", "mcp", "httpx", "requests", "typer", "rich", "tomli_w"}
+HEAVY = {"docker", "acp", "irclib", "neonize", "mcp", "httpx", "requests", "typer", "rich", "tomli_w"}
 REGISTRY = re.compile(r"(pypi|pythonhosted|npmjs|deb\.debian|docker)\.(org|io/v2)")
 ONE_MACHINE = re.compile(r"(^|[^A-Za-z0-9_.])/(work|farm|Users)/|/home/(?!node\b|you\b|user\b|\w*\{|\$)[a-z]+/")
 UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|X" r"XX|NotImplemented" r"Error)\b")
@@ -81,11 +85,12 @@ def test_no_lock_file_is_kept() -> None:
 
 
 def test_nothing_in_the_product_is_left_for_later() -> None:
-    assert found(UNFINISHED, "src/", "plugins/", suffix=".py") == []
+    assert found(UNFINISHED, "src/", "plugins/", "examples/", "docs/", suffix=".py") == []
 
 
-def test_the_core_runs_on_anyio() -> None:
-    assert found(re.compile(r"^\s*(import|from) asyncio\b"), "src/nanokimi_core/", suffix=".py") == []
+def test_the_core_and_the_example_run_on_anyio() -> None:
+    core_and_example = ("src/nanokimi_core/", *(f"examples/{each}/src/" for each in EXAMPLES))
+    assert found(re.compile(r"^\s*(import|from) asyncio\b"), *core_and_example, suffix=".py") == []
 
 
 def test_no_file_is_too_long_to_read() -> None:
@@ -101,10 +106,11 @@ def test_the_core_has_its_fixed_names() -> None:
     assert {"kimi", "all"} <= set(core["optional-dependencies"])
 
 
-@pytest.mark.parametrize("folder", PLUGINS)
+@pytest.mark.parametrize("folder", PLACES)
 def test_a_plugin_has_its_fixed_names_and_its_own_tests_and_readme(folder: str) -> None:
-    distribution, entry_point = PLUGINS[folder]
-    place, package = ROOT / "plugins" / folder, f"nanokimi_{folder}"
+    distribution, entry_point = PLACES[folder]
+    place = ROOT / folder
+    package = f"nanokimi_{place.name}"
     described = project(place)["project"]
     assert described["name"] == distribution
     assert described["entry-points"]["nanokimi"] == {entry_point: package}
@@ -114,7 +120,8 @@ def test_a_plugin_has_its_fixed_names_and_its_own_tests_and_readme(folder: str) 
 
 
 def test_every_plugin_in_the_repository_is_known_here() -> None:
-    assert {path.parent.name for path in (ROOT / "plugins").glob("*/pyproject.toml")} == set(PLUGINS)
+    present = [path for folder in ("plugins", "examples") for path in (ROOT / folder).glob("*/pyproject.toml")]
+    assert {str(path.parent.relative_to(ROOT)) for path in present} == set(PLACES)
 
 
 def test_the_extras_pull_in_the_plugins() -> None:
@@ -126,7 +133,7 @@ def test_the_extras_pull_in_the_plugins() -> None:
 def test_every_dependency_has_a_lower_and_an_upper_bound_and_a_tried_version() -> None:
     root = project(ROOT)
     pinned = {requirement_name(each) for each in root["tool"]["uv"]["constraint-dependencies"]}
-    described = [root, *(project(ROOT / "plugins" / folder) for folder in PLUGINS)]
+    described = [root, *(project(ROOT / folder) for folder in PLACES)]
     wanted = [each for one in described for each in one["project"]["dependencies"]] + root["dependency-groups"]["dev"]
     assert [each for each in wanted if not (">=" in each and "<" in each)] == []
     assert {requirement_name(each) for each in wanted} - pinned - {"nanokimi"} == set()
@@ -196,13 +203,11 @@ def test_asking_for_the_version_imports_no_plugin() -> None:
     )
     loaded = modules_after(code)
     assert {name for name in loaded if name.startswith("nanokimi_")} == {"nanokimi_core"}
-    assert loaded & {"docker", "acp", "neonize", "mcp", "httpx"} == set()
+    assert loaded & {"docker", "acp", "irclib", "neonize", "mcp", "httpx"} == set()
 
 
 def test_the_version_is_the_same_everywhere() -> None:
     import nanokimi_core
 
     assert project(ROOT)["project"]["version"] == nanokimi_core.__version__
-    assert {project(ROOT / "plugins" / folder)["project"]["version"] for folder in PLUGINS} == {
-        nanokimi_core.__version__
-    }
+    assert {project(ROOT / folder)["project"]["version"] for folder in PLACES} == {nanokimi_core.__version__}
