@@ -25,7 +25,8 @@ from testbed.reference import commands
 
 ROOT = Path(__file__).parent.parent.parent
 GUIDE = ROOT / "docs" / "plugins"
-PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if page.parent != REFERENCE]
+READMES = [ROOT / "README.md", *sorted(ROOT.glob("plugins/*/README.md")), *sorted(ROOT.glob("examples/*/README.md"))]
+PAGES = [page for page in (*READMES, *sorted((ROOT / "docs").rglob("*.md"))) if page.parent != REFERENCE]
 SOURCES = sorted(
     {*(ROOT / "src").rglob("*.py"), *ROOT.glob("plugins/*/src/**/*.py"), *ROOT.glob("examples/*/src/**/*.py")}
 )
