@@ -24,6 +24,12 @@ from testbed.fakes import plugin
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+READMES = [*ROOT.glob("plugins/*/README.md"), *ROOT.glob("examples/*/README.md")]
+GUIDES = sorted([*READMES, *(ROOT / "docs").glob("**/*.md")])
+
+
+def place(page: Path) -> str:
+    return str(page.relative_to(ROOT))
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -79,7 +85,7 @@ def test_the_readmes_transport_has_at_most_fifteen_lines() -> None:
     assert 10 < len([line for line in transport.splitlines() if line.strip()]) <= 15
 
 
-@pytest.mark.parametrize("page", sorted([ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")]), ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDES], ids=place)
 def test_every_toml_in_the_docs_is_accepted(page: Path) -> None:
     for block in blocks(page.read_text(), "toml"):
         values = tomllib.loads(block)
@@ -87,13 +93,13 @@ def test_every_toml_in_the_docs_is_accepted(page: Path) -> None:
             Settings.model_validate(values)
 
 
-@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")]), ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [*sorted(ROOT.glob("*.md")), *GUIDES], ids=place)
 def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md")]), ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [*sorted(ROOT.glob("*.md")), *GUIDES], ids=place)
 def test_every_link_to_a_part_of_a_page_leads_to_a_heading(page: Path) -> None:
     for target, part in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", page.read_text()):
         text = (page.parent / target if target else page).read_text()
