@@ -12,6 +12,7 @@ from kit.broken_backends import BROKEN
 from kit.good_backends import Parley, ParleyConfig, ParleyRig, Talk
 from nanokimi_core import Chat, Session, Spec, Turn
 from nanokimi_core.testing import BackendSuite
+from nanokimi_core.testing.conformance.backend.failing import FAILING
 from nanokimi_core.testing.conformance.backend.shape import SHAPE
 from nanokimi_core.testing.conformance.backend.suite import BACKEND_CHECKS
 from nanokimi_core.testing.conformance.checks import LOOPS, Finding, Loop, run_check
@@ -108,6 +109,13 @@ def test_a_backend_that_asks_something_else_does_not_answer_the_question(loop: L
     assert finding.outcome == "failed"
     assert "in a new session, the next question" in finding.saw
     assert 'was answered "You said:' in finding.saw
+
+
+def test_a_rig_that_can_bring_no_failure_about_is_not_said_to_have_passed(tmp_path: Path) -> None:
+    rig = type("Faultless", (ParleyRig,), {"failures": lambda _: ()})
+    for number, check in enumerate(each for each in FAILING if "bring_about" in each.needs):
+        (tmp_path / str(number)).mkdir()
+        assert run_check(check, rig, tmp_path / str(number)).outcome == "not applicable"
 
 
 def rig_of(backend: type[Parley]) -> type[ParleyRig]:

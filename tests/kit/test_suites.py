@@ -1,16 +1,21 @@
-"""The conformance suites as pytest runs them, on what the core itself ships."""
+"""The conformance suites as pytest runs them, on what the core itself ships; and that no check is left out of them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import importlib
+import pkgutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import pytest
 from pydantic import BaseModel, ConfigDict
 
 from nanokimi_core import NotSent, Spec, Undeliverable
-from nanokimi_core.testing import TransportRig, TransportSuite
+from nanokimi_core.testing import AuthSuite, BackendSuite, TransportRig, TransportSuite, conformance
+from nanokimi_core.testing.conformance.checks import Check
 from nanokimi_core.testing.console_rig import ConsoleRig
 from nanokimi_core.testing.network import CHAT, DraftingTransport, MemoryNetwork
 
@@ -84,3 +89,38 @@ class MemoryRig(TransportRig):
 
 class TestMemory(TransportSuite):
     rig = MemoryRig
+
+
+# --------------------------------------------------------------------- what belongs to a suite
+def written() -> Iterator[tuple[str, Check]]:
+    """Give each check that stands in a module of the kit, with the kind of plugin that its folder is for."""
+    inside = f"{conformance.__name__}."
+    for module in pkgutil.walk_packages(conformance.__path__, inside):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, Check):
+                yield module.name.removeprefix(inside).partition(".")[0], value
+
+
+@pytest.mark.parametrize("suite", [TransportSuite, BackendSuite, AuthSuite])
+def test_every_check_that_is_written_is_in_the_suite_of_its_kind_once(suite: type[Any]) -> None:
+    (kind,) = {check.kind for check in suite.checks}
+    found = {check.name for folder, check in written() if folder == kind}
+    assert len(found) > 20
+    assert sorted(check.name for check in suite.checks) == sorted(found)
+    assert {check.kind for folder, check in written() if folder == kind} == {kind}
+
+
+def test_every_check_says_what_it_wants() -> None:
+    assert [check.name for _, check in written() if len(check.wants.split()) < 5] == []
+
+
+def test_an_excuse_from_a_check_that_there_is_not_is_said() -> None:
+    class ExcusedRig(ConsoleRig):
+        excused: ClassVar[Mapping[str, str]] = {"sends in odour": "the console has none"}
+
+    class Excused(TransportSuite):
+        rig = ExcusedRig
+
+    asked: Any = SimpleNamespace(fixturenames=["check", "loop"])
+    with pytest.raises(pytest.fail.Exception, match=r"ExcusedRig\.excused names 'sends in odour': there is no such"):
+        Excused().pytest_generate_tests(asked)

@@ -25,8 +25,11 @@ class _Suite:
     checks: ClassVar[tuple[Check, ...]]
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make a test of each check that applies, on each loop."""
+        """Make a test of each check that applies, on each loop; no excuse from what is no check."""
         if "check" in metafunc.fixturenames:
+            if unknown := sorted(set(self.rig.excused) - {check.name for check in self.checks}):
+                said = f"{self.rig.__name__}.excused names {', '.join(map(repr, unknown))}: there is no such check"
+                pytest.fail(f"{said}; take the name out, or write it as the check has it", pytrace=False)
             applying = [check for check in self.checks if not check.lacking(self.rig)]
             metafunc.parametrize("check", applying, ids=[check.name for check in applying])
             metafunc.parametrize("loop", self.rig.loops)

@@ -114,8 +114,14 @@ async def _met_on_entering(rig: BackendRig, backend: Backend, turn: Turn) -> Bas
 
 
 def kinds_of(rig: Any) -> Iterator[Failure]:
-    """Give the kinds that a rig can bring about, in the order of the contract."""
+    """Give the kinds that a rig can bring about, in the order of the contract.
+
+    Raises:
+        DoesNotApply: There is none, so that nothing would be looked at.
+    """
     able = set(rig.failures())
+    if not able:
+        raise DoesNotApply("failures() of the rig names none")
     return iter([kind for kind in Failure if kind in able])
 
 
