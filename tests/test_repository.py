@@ -119,6 +119,19 @@ def test_a_plugin_has_its_fixed_names_and_its_own_tests_and_readme(folder: str) 
     assert list((place / "tests").rglob("test_*.py"))
 
 
+@pytest.mark.parametrize("folder", PLACES)
+def test_a_plugin_is_put_to_the_conformance_suite_of_its_kind(folder: str) -> None:
+    kind = Path(folder).name.partition("_")[0].capitalize()
+    suite = re.compile(rf"^class Test\w+\({kind}Suite\):$", re.MULTILINE)
+    assert any(suite.search(path.read_text()) for path in (ROOT / folder / "tests").rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("plugin", project(ROOT)["project"]["entry-points"]["nanokimi"])
+def test_a_plugin_of_the_core_is_put_to_a_conformance_suite(plugin: str) -> None:
+    _, rig = project(ROOT)["project"]["entry-points"]["nanokimi.rigs"][plugin].split(":")
+    assert found(re.compile(rf"^    rig = {rig}$"), "tests/kit/test_", suffix=".py")
+
+
 def test_every_plugin_in_the_repository_is_known_here() -> None:
     present = [path for folder in ("plugins", "examples") for path in (ROOT / folder).glob("*/pyproject.toml")]
     assert {str(path.parent.relative_to(ROOT)) for path in present} == set(PLACES)
