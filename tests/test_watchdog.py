@@ -34,6 +34,7 @@ from nanokimi_core.plugins import Plugin, Provided
 from nanokimi_core.supervision import guarded
 from nanokimi_core.watchdog import Watchdog
 
+sys.setswitchinterval(0.0002)  # coverage saves its data in many small steps, beside a thread that computes
 where, hang_limit = sys.argv[1], float(sys.argv[2])
 logs.set_up()
 
@@ -105,7 +106,7 @@ class Net:
             except BaseException:
                 if self.where != "swallow":
                     raise
-                time.sleep(0.001)  # without it the child's coverage, saved from another thread, takes half a minute
+                time.sleep(0.001)
     async def send(self, message):
         block(30)
     async def compile(self):

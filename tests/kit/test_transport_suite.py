@@ -68,7 +68,7 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    items = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    items = [item for item in request.session.items if isinstance(item, pytest.Function) and item.path == request.path]
     cases: list[Any] = [
         (item.callspec.params["broken"], item.callspec.params["loop"]) for item in items if "runs" in item.fixturenames
     ]
