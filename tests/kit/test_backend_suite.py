@@ -47,6 +47,19 @@ def test_a_backend_with_one_fault_fails_the_check_meant_for_it_and_no_other(
     assert [finding.check.name for finding in findings] == [meant], "\n".join(map(str, findings))
 
 
+@pytest.mark.parametrize(
+    ("fault", "saw"),
+    [
+        ("ForgetsWhenLeft", "a session was left and entered again, and had forgotten"),
+        ("ForgetsWhenStarted", "another instance with the same folder did not know what was said"),
+    ],
+)
+def test_a_session_that_is_entered_again_is_told_from_a_restart(fault: str, saw: str, tmp_path: Path) -> None:
+    rig, meant = BROKEN[fault]
+    (check,) = [each for each in BACKEND_CHECKS if each.name == meant]
+    assert run_check(check, rig, tmp_path).saw == saw
+
+
 def test_every_check_fails_for_a_broken_backend() -> None:
     shapes = {"has its methods", "a question is answered"}
     assert {check.name for check in BACKEND_CHECKS} == shapes | {meant for _, meant in BROKEN.values()}
