@@ -184,6 +184,10 @@ def test_an_exception_whose_text_cannot_be_had_is_described_by_its_type() -> Non
     assert describe(Mute()) == "Mute"
 
 
+def test_an_exception_without_a_text_is_described_by_its_type_alone() -> None:
+    assert describe(anyio.ClosedResourceError()) == "ClosedResourceError"
+
+
 # --------------------------------------------------------------------- entering and leaving
 async def test_what_is_not_entered_in_time_is_given_up_and_named() -> None:
     @asynccontextmanager

@@ -241,7 +241,7 @@ def describe(error: BaseException) -> str:
     if type(leaf).__name__ in _CANCELLATIONS:
         return f"it raised {type(leaf).__name__}, a cancellation that nobody asked for"
     try:
-        return " ".join(f"{type(leaf).__name__}: {leaf}".split())[:500]
+        return " ".join(f"{type(leaf).__name__}: {leaf}".split())[:500].rstrip(": ")
     except Exception:  # noqa: BLE001  # a plugin's exception whose text can't be had: its type must do
         return type(leaf).__name__
 
