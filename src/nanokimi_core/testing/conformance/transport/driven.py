@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -119,7 +120,7 @@ class Driven:
         Raises:
             Exception: Whatever ``send`` raises.
         """
-        message = Outbound(key or f"key-of-{text[:20]}", more.pop("chat", self.rig.chat), text, **more)
+        message = Outbound(key or _key(text), more.pop("chat", self.rig.chat), text, **more)
         with within(self.wait, f'send("{text[:20]}") had not ended after {self.wait:g} s'):
             receipt: Any = self.transport.send(message)
             if inspect.isawaitable(receipt):  # what is wrong where it isn't has a check of its own
@@ -171,3 +172,8 @@ async def connected(rig: TransportRig, name: str = "tried") -> AsyncIterator[Dri
     async with driven(rig, name) as it:
         await it.connect()
         yield it
+
+
+def _key(text: str) -> str:
+    """Make the key of a text: like the core's, one word without spaces and ends of lines."""
+    return f"key-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:20]}"

@@ -119,11 +119,11 @@ async def keeps_the_lines_of_a_text(rig: TransportRig) -> None:
 async def shows_a_key_once(rig: TransportRig) -> None:
     """A second send under the same key, also by a process that was started anew, isn't seen."""
     async with connected(rig) as it:
-        await it.send("once", key="the key")
-        await it.send("once", key="the key")
+        await it.send("once", key="the-key")
+        await it.send("once", key="the-key")
     async with connected(rig) as anew:
-        await anew.send("once", key="the key")
-        await anew.send("after it", key="another key")
+        await anew.send("once", key="the-key")
+        await anew.send("after it", key="another-key")
         await anew.seen("once", "after it")
 
 

@@ -20,7 +20,7 @@ _GROWING = ("Let me", "Let me see:", "Let me see: it is")
 class _Typing(TransportRig, SeesTyping): ...
 
 
-async def _draft(it: Driven, text: str, key: str = "the key") -> None:
+async def _draft(it: Driven, text: str, key: str = "the-key") -> None:
     transport: Any = it.transport
     with within(it.wait, f"draft() had not ended after {it.wait:g} s"):
         await transport.draft(Outbound(key, it.rig.chat, text))
@@ -44,10 +44,10 @@ async def replaces_the_draft_by_the_answer(rig: TransportRig) -> None:
         if not isinstance(it.transport, EditsDrafts):
             raise DoesNotApply("the transport has no draft()")
         await _draft(it, "It is")
-        await it.send("It is four.", key="the key")
+        await it.send("It is four.", key="the-key")
         await it.seen("It is four.")
-        await _draft(it, "And", key="another key")
-        await it.send("And that is all.", key="another key")
+        await _draft(it, "And", key="another-key")
+        await it.send("And that is all.", key="another-key")
         await it.seen("It is four.", "And that is all.")
 
 
@@ -84,11 +84,11 @@ async def bears_drafts_without_a_connection(rig: TransportRig) -> None:
         transport: Any = it.transport
         with within(it.wait, f"without a connection, draft() or typing() had not ended after {it.wait:g} s"):
             with suppress(Exception):  # it may raise
-                await (transport.draft(Outbound("the key", rig.chat, "It is")) if drafts else checkpoint())
+                await (transport.draft(Outbound("the-key", rig.chat, "It is")) if drafts else checkpoint())
             with suppress(Exception):
                 await (transport.typing(rig.chat, True) if types else checkpoint())
         await it.connect()
-        await it.send("It is four.", key="the key")
+        await it.send("It is four.", key="the-key")
         await it.seen("It is four.")
 
 
