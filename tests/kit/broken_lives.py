@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 import anyio
+import anyio.lowlevel
 import sniffio
 import trio
 from anyio.abc import SocketStream
@@ -132,6 +133,19 @@ class OneLineForAll(Pigeon):
         self.shared.pop("stream", None)
         if stream is not None:
             self.shared["stream"] = stream
+
+
+class HangsUpWithTyping(Pigeon):
+    """Takes a call that is cancelled for the end of its connection."""
+
+    async def typing(self, chat: str, on: bool) -> None:
+        stream = self.connected()
+        try:
+            await anyio.lowlevel.checkpoint()
+            await super().typing(chat, on)
+        except anyio.get_cancelled_exc_class():
+            await anyio.aclose_forcefully(stream)
+            raise
 
 
 class DoubledHandlers(Pigeon):
@@ -274,6 +288,7 @@ FAULTS: dict[type[Pigeon], str] = {
     LeavesAThread: "leaves nothing behind",
     LeavesASocket: "leaves nothing behind",
     OneLineForAll: "keeps nothing in globals",
+    HangsUpWithTyping: "bears a cancelled draft or typing",
     DoubledHandlers: "delivers once however often it ran",
     HandlersOfBrokenLines: "delivers once however often it ran",
     SitsOutACut: "notices a cut",

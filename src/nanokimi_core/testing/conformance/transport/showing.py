@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import anyio
 from anyio.lowlevel import checkpoint
 
 from nanokimi_core.contracts.transport import EditsDrafts, ShowsTyping
@@ -14,6 +15,7 @@ from nanokimi_core.testing.conformance.rigs import TransportRig
 from nanokimi_core.testing.conformance.transport.abilities import SeesTyping
 from nanokimi_core.testing.conformance.transport.driven import Driven, connected, driven
 
+_POINTS = 6
 _GROWING = ("Let me", "Let me see:", "Let me see: it is")
 
 
@@ -92,9 +94,30 @@ async def bears_drafts_without_a_connection(rig: TransportRig) -> None:
         await it.seen("It is four.")
 
 
+@check("transport")
+async def bears_a_cancelled_draft_or_typing(rig: TransportRig) -> None:
+    """draft() and typing() that are cancelled at whatever point, as at a turn's end, leave the connection usable."""
+    async with connected(rig) as it:
+        drafts, types = isinstance(it.transport, EditsDrafts), isinstance(it.transport, ShowsTyping)
+        if not (drafts or types):
+            raise DoesNotApply("the transport has neither draft() nor typing()")
+        for points in range(_POINTS):
+            async with anyio.create_task_group() as tasks:
+                if drafts:
+                    tasks.start_soon(_draft, it, "It is")
+                if types:
+                    tasks.start_soon(_type, it, True)
+                for _ in range(points):
+                    await checkpoint()
+                tasks.cancel_scope.cancel()
+        await it.send("It is four.", key="the-key")
+        await it.seen("It is four.")
+
+
 SHOWING_CHECKS = (
     shows_a_draft,
     replaces_the_draft_by_the_answer,
     shows_typing_and_ends_it,
     bears_drafts_without_a_connection,
+    bears_a_cancelled_draft_or_typing,
 )
