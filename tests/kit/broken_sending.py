@@ -155,9 +155,11 @@ class SureOfNothing(Pigeon):
 
 
 class HalfLines(Pigeon):
-    """Can be cancelled between two halves of a line."""
+    """Can be cancelled between two halves of an answer's line."""
 
     async def write(self, stream: SocketStream, value: dict[str, Any]) -> None:
+        if value["do"] in ("draft", "typing"):
+            return await super().write(stream, value)
         line = json.dumps(value).encode() + b"\n"
         async with self.writing:
             await stream.send(line[:10])

@@ -111,7 +111,11 @@ async def bears_a_cancelled_draft_or_typing(rig: TransportRig) -> None:
                     await checkpoint()
                 tasks.cancel_scope.cancel()
         await it.send("It is four.", key="the-key")
-        await it.seen("It is four.")
+
+        async def shown() -> bool:
+            return "It is four." in await rig.shown(rig.chat)  # whether the draft is gone is another check's
+
+        await it.until(shown, "after draft() or typing() was cancelled, an answer that was sent was not seen")
 
 
 SHOWING_CHECKS = (
