@@ -28,20 +28,18 @@ class NaiveTime(Pigeon):
 
 
 class SwappedOrder(Pigeon):
-    """Keeps the fifteenth message back until the next one has been delivered."""
+    """Keeps one message of many back until the next one has been delivered."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self.number = 0
         self.back: dict[str, Any] | None = None
 
     async def take(self, inbox: Inbox, stream: SocketStream, news: dict[str, Any]) -> None:
-        self.number += news["is"] == "message"
-        if self.number == 15 and self.back is None:
+        if news.get("text") == "number 14" and self.back is None:
             self.back = news
             return
         await super().take(inbox, stream, news)
-        if self.number == 16 and self.back is not None:
+        if news.get("text") == "number 15" and self.back is not None:
             await super().take(inbox, stream, self.back)
 
 
