@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from irclib.parser import CapList, Message
 from pydantic import SecretStr
 
-from nanokimi_core import ConfigError, NetworkAway
+from nanokimi_core import ConfigError
+from nanokimi_transport_irc.line import ConnectionLost
 from nanokimi_transport_irc.settings import Settings
 
 Command = tuple[str, ...]
@@ -55,7 +56,7 @@ class Registration:
 
         Raises:
             ConfigError: The nick or the password can't be used here.
-            NetworkAway: The server doesn't let us in.
+            ConnectionLost: The server doesn't let us in.
         """
         said = message.parameters
         if message.command == "PING":
@@ -74,7 +75,7 @@ class Registration:
                 f"says: {said[-1] if said else message.command}", "mend password and login in its table"
             )
         elif message.command == "ERROR":
-            raise NetworkAway(f"{self._server} doesn't let us in: {said[-1] if said else 'no reason given'}")
+            raise ConnectionLost(f"{self._server} doesn't let us in: {said[-1] if said else 'no reason given'}")
         elif message.command == "CAP":
             return self._capabilities(said)
         elif message.command == "AUTHENTICATE":
@@ -109,7 +110,7 @@ class Registration:
     def _another(self) -> str:
         nick = next(self._others, None)
         if nick is None:
-            raise NetworkAway(f"{self._server} has no nick for us: {_MOST_NICKS} are taken")
+            raise ConnectionLost(f"{self._server} has no nick for us: {_MOST_NICKS} are taken")
         return nick
 
     def _other_nicks(self) -> Iterator[str]:
