@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nanokimi_core.contracts.auth import (
+        AgentCommands,
         Auth,
         AuthStatus,
         Grant,
         ImportsLogin,
         LogsIn,
+        LogsOut,
         Mount,
         Need,
+        Quota,
+        Refreshes,
         ShowCode,
         TakesKey,
+        UsesAgent,
     )
     from nanokimi_core.contracts.backend import (
         AgentConfig,
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
         HasRoom,
         ImageStatus,
         Inspectable,
+        OffersAgentCommands,
         Session,
         Text,
         Thought,
@@ -52,6 +58,7 @@ if TYPE_CHECKING:
     )
     from nanokimi_core.conversation.prompt import prompt_text
     from nanokimi_core.errors import (
+        AccountAway,
         AgentError,
         CommandError,
         ConfigError,
@@ -75,6 +82,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AccountAway",
+    "AgentCommands",
     "AgentConfig",
     "AgentError",
     "AgentEvent",
@@ -108,6 +117,7 @@ __all__ = [
     "ListsMembers",
     "LoginNeeded",
     "LogsIn",
+    "LogsOut",
     "ModelId",
     "Mount",
     "NanoKimiError",
@@ -116,10 +126,13 @@ __all__ = [
     "NoConfig",
     "NotAccepted",
     "NotSent",
+    "OffersAgentCommands",
     "Outbound",
     "PluginError",
     "Progress",
+    "Quota",
     "Receipt",
+    "Refreshes",
     "Refusals",
     "Session",
     "ShowCode",
@@ -136,6 +149,7 @@ __all__ = [
     "Turn",
     "Undeliverable",
     "Usage",
+    "UsesAgent",
     "hookimpl",
     "keep_secret",
     "matching",
@@ -148,15 +162,20 @@ __all__ = [
 
 _HOMES = {
     "contracts.auth": (
+        "AgentCommands",
         "Auth",
         "AuthStatus",
         "Grant",
         "ImportsLogin",
         "LogsIn",
+        "LogsOut",
         "Mount",
         "Need",
+        "Quota",
+        "Refreshes",
         "ShowCode",
         "TakesKey",
+        "UsesAgent",
     ),
     "contracts.backend": (
         "AgentConfig",
@@ -169,6 +188,7 @@ _HOMES = {
         "HasRoom",
         "ImageStatus",
         "Inspectable",
+        "OffersAgentCommands",
         "Session",
         "Text",
         "Thought",
@@ -196,6 +216,7 @@ _HOMES = {
     ),
     "conversation.prompt": ("prompt_text",),
     "errors": (
+        "AccountAway",
         "AgentError",
         "CommandError",
         "ConfigError",

@@ -11,6 +11,7 @@
     Undeliverable                 raised by ``Transport.send``: will never be accepted
     AgentError                    raised by a backend: a turn failed, with a ``Failure`` that says why
     LoginNeeded                   raised by ``Auth.grant``: no valid credentials
+    └── AccountAway               none at the moment, and nobody needs to do anything
 
 Only the first branch is the core's own; the others are the words in which plugins speak to it. Any other exception
 out of a plugin is a fault of that plugin.
@@ -132,3 +133,16 @@ class AgentError(Exception):
 
 class LoginNeeded(Exception):
     """No valid credentials; the text says what the owner must do."""
+
+
+class AccountAway(LoginNeeded):
+    """No valid credentials at the moment: the login server is away or busy. Nobody needs to log in.
+
+    Args:
+        why: The cause, for the owner.
+        retry_after: How long to wait, where somebody said so.
+    """
+
+    def __init__(self, why: str, *, retry_after: timedelta | None = None) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after

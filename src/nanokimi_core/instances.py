@@ -16,6 +16,7 @@ from anyio.abc import TaskStatus
 from pydantic import BaseModel
 
 from nanokimi_core.config import Location, Settings, validate_table
+from nanokimi_core.contracts.auth import AgentCommands, UsesAgent
 from nanokimi_core.contracts.plugin import Check
 from nanokimi_core.errors import ConfigError, NanoKimiError, NetworkAway, NotAccepted, PluginError
 from nanokimi_core.folder import DataFolder
@@ -64,6 +65,7 @@ class Instance:
         restarts: How often it was started again.
         alive: Whether ``live`` has yet to end: at a stop, those that remain hold it up.
         back_off: Makes what says how long to wait before it is started again.
+        agent: For an account that needs the agent's own commands.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Instance:
     restarts: int = 0
     alive: bool = False
     back_off: Callable[[], BackOff] = BackOff
+    agent: AgentCommands | None = None
     _away_since: float | None = None
 
     async def check(self) -> list[Check]:
@@ -152,6 +155,8 @@ class Instance:
                     maker = value.__aenter__
                     value = await stack.enter_async_context(entered(value, plugin=plugin, doing=doing, start=STARTING))
                 self._check_object(value, maker)
+                if self.agent is not None and isinstance(value, UsesAgent):
+                    guarded_call(partial(value.use_agent, self.agent), plugin=plugin, doing=doing)
                 yield value
         except NanoKimiError:
             raise

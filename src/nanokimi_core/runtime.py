@@ -14,6 +14,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from nanokimi_core.administration import Administration
+from nanokimi_core.borrowing import BorrowedAgent
 from nanokimi_core.builtin.console import CHAT
 from nanokimi_core.config import Location, Settings, load
 from nanokimi_core.config.location import FILE_NAME
@@ -115,7 +116,10 @@ class Assistant:
             self.instances[f"{kind} {name}"] = self._make(kind, name, self.settings)
 
     def _make(self, kind: Kind, name: str, settings: Settings) -> Instance:
-        return make(kind, name, settings=settings, location=self.location, host=self.host, tell=self._plugin_says)
+        made = make(kind, name, settings=settings, location=self.location, host=self.host, tell=self._plugin_says)
+        if kind == "auth":
+            made.agent = BorrowedAgent(self.instances)
+        return made
 
     async def _plugin_says(self, key: str, text: str) -> None:
         await self.conversation.owner.plugin_says(key, text)

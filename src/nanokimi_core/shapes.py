@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from nanokimi_core.contracts.auth import Auth, ImportsLogin, LogsIn, TakesKey
-from nanokimi_core.contracts.backend import Backend, BuildsImage, HasRoom, Inspectable, Session
+from nanokimi_core.contracts.auth import Auth, ImportsLogin, LogsIn, LogsOut, Refreshes, TakesKey, UsesAgent
+from nanokimi_core.contracts.backend import Backend, BuildsImage, HasRoom, Inspectable, OffersAgentCommands, Session
 from nanokimi_core.contracts.plugin import HasBackgroundWork
 from nanokimi_core.contracts.transport import EditsDrafts, ListsMembers, ShowsTyping, Traits, Transport
 from nanokimi_core.places import called, defined_at, short
@@ -17,8 +17,8 @@ from nanokimi_core.places import called, defined_at, short
 _NEEDED: dict[str, type] = {"transport": Transport, "backend": Backend, "auth": Auth, "session": Session}
 _CLAIMED: dict[str, tuple[type, ...]] = {
     "transport": (ShowsTyping, EditsDrafts, ListsMembers),
-    "backend": (HasRoom, BuildsImage, Inspectable, HasBackgroundWork),
-    "auth": (LogsIn, TakesKey, ImportsLogin, HasBackgroundWork),
+    "backend": (HasRoom, BuildsImage, Inspectable, OffersAgentCommands, HasBackgroundWork),
+    "auth": (LogsIn, LogsOut, Refreshes, TakesKey, ImportsLogin, UsesAgent, HasBackgroundWork),
     "session": (),
 }
 _AWAITED = ("Any", "Awaitable", "Coroutine", "Future", "Task", "object")

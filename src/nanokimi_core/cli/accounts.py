@@ -40,7 +40,11 @@ class Asked:
         if self.status is None:
             return {"name": self.name, "state": "error", "cause": self.error}
         until = self.status.until.isoformat() if self.status.until else None
-        return {"name": self.name, **asdict(self.status), "until": until}
+        quotas = [
+            {**asdict(quota), "resets_at": quota.resets_at.isoformat() if quota.resets_at else None}
+            for quota in self.status.quotas
+        ]
+        return {"name": self.name, **asdict(self.status), "until": until, "quotas": quotas}
 
     def row(self) -> list[str]:
         """Give its row of the table."""

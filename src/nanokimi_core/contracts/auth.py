@@ -51,6 +51,8 @@ class Grant:
         capabilities: Of the model, in the agent's own words.
         expires_at: When it ends, where that is known.
         environment: Settings that the agent takes only from its environment. Never a secret.
+        mark: Which credentials it stands for, as a hash. Unlike the fingerprint it may change while an agent runs: a
+            refusal of a grant with an old mark says nothing of the credentials that there are now.
     """
 
     provider: str
@@ -64,6 +66,24 @@ class Grant:
     capabilities: frozenset[str] = frozenset()
     expires_at: datetime | None = None
     environment: tuple[tuple[str, str], ...] = ()
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A part of what an account may use, as its server tells it.
+
+    Attributes:
+        name: In the server's words: ``Weekly limit``, ``Balance``.
+        used: The part that is used up, from 0 to 1; ``None`` where only the rest is known.
+        left: The rest, for people: ``61 %``, ``12.30 CNY``.
+        resets_at: When it is whole again, where that is known.
+    """
+
+    name: str
+    used: float | None = None
+    left: str = ""
+    resets_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +96,7 @@ class AuthStatus:
         until: When it ends, where that is known.
         remedy: What the owner must do, if anything.
         details: More, for ``nanokimi auth status``; no secret.
+        quotas: What it has left, where the server tells.
     """
 
     state: Literal["ok", "expiring", "login_needed", "rejected", "out_of_quota"]
@@ -83,6 +104,7 @@ class AuthStatus:
     until: datetime | None = None
     remedy: str = ""
     details: dict[str, str] = field(default_factory=dict)
+    quotas: tuple[Quota, ...] = ()
 
 
 class Auth(Protocol):
@@ -93,6 +115,7 @@ class Auth(Protocol):
 
         Raises:
             LoginNeeded: There are no valid credentials.
+            AccountAway: There are none at the moment, and nobody needs to do anything.
         """
         ...
 
@@ -107,11 +130,19 @@ class Auth(Protocol):
 
 @dataclass(frozen=True)
 class ShowCode:
-    """A login that waits for a person: open ``url`` and enter ``code``."""
+    """A login that waits for a person: open ``url`` and enter ``code``.
+
+    Attributes:
+        url: The page.
+        code: What the person enters there.
+        expires_at: Until when; aware.
+        complete_url: The page with the code in its address, where the server gives that.
+    """
 
     url: str
     code: str
     expires_at: datetime
+    complete_url: str = ""
 
 
 @runtime_checkable
@@ -146,4 +177,66 @@ class ImportsLogin(Protocol):
         Raises:
             ConfigError: It is not a credentials file, or holds no login.
         """
+        ...
+
+
+@runtime_checkable
+class LogsOut(Protocol):
+    """An account whose credentials can be removed by ``nanokimi auth logout``."""
+
+    async def log_out(self) -> AuthStatus:
+        """Remove the credentials that this instance has stored, wherever containers see them too.
+
+        Raises:
+            ConfigError: They are not this instance's to remove; says where they are.
+        """
+        ...
+
+
+@runtime_checkable
+class Refreshes(Protocol):
+    """An account whose credentials can be renewed at once by ``nanokimi auth refresh``."""
+
+    async def refresh(self) -> AuthStatus:
+        """Renew the credentials now.
+
+        Raises:
+            LoginNeeded: The server wants a new login.
+            AccountAway: The server can't be reached, or is busy; the credentials stay as they are.
+        """
+        ...
+
+
+class AgentCommands(Protocol):
+    """The agent's own commands, run in a container, for an account that only the agent's own program logs in to."""
+
+    def log_in(self, folder: Path, environment: tuple[tuple[str, str], ...] = ()) -> AsyncIterator[ShowCode]:
+        """Let the agent log in; ends when it has.
+
+        Args:
+            folder: Empty and private; the agent's ``credentials`` directory lies in it then, with the login's file.
+            environment: Of the agent, as in ``Grant``.
+
+        Raises:
+            AgentError: It came to nothing; says why.
+            ConfigError: No backend that runs can do it.
+        """
+        ...
+
+    async def refresh(self, mounts: tuple[Mount, ...], environment: tuple[tuple[str, str], ...] = ()) -> None:
+        """Let the agent refresh the login that lies in these mounts, if it thinks that is due.
+
+        Raises:
+            AgentError: It could not be started.
+            ConfigError: No backend that runs can do it.
+        """
+        ...
+
+
+@runtime_checkable
+class UsesAgent(Protocol):
+    """An account that needs the agent's own commands."""
+
+    def use_agent(self, agent: AgentCommands) -> None:
+        """Take them; called once, before anything else is asked of the account."""
         ...

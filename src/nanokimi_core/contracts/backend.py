@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from nanokimi_core.contracts.auth import Auth
+from nanokimi_core.contracts.auth import AgentCommands, Auth
 from nanokimi_core.contracts.plugin import Progress
 from nanokimi_core.messages import ChatKind, Inbound
 
@@ -130,6 +130,15 @@ class HasRoom(Protocol):
 
     async def room(self) -> int:
         """Count the sandboxes that fit into the machine's memory, the running ones included; at least 1."""
+        ...
+
+
+@runtime_checkable
+class OffersAgentCommands(Protocol):
+    """A backend that can run the agent's own login, for accounts that need it (``UsesAgent``)."""
+
+    def agent_commands(self) -> AgentCommands:
+        """Give the agent's commands; they may be used at any time while the backend is entered."""
         ...
 
 

@@ -112,7 +112,7 @@ class Driven:
             lambda: text in self.record.texts(),
             lambda: f'"{text}" was not delivered, but {self.record.texts()}',
         )
-        return next(message for message in reversed(self.record.kept) if message.text == text)
+        return next(message for message in self.record.kept if message.text == text)
 
     async def send(self, text: str, key: str = "", **more: Any) -> Receipt | None:
         """Send to the rig's chat, within the time that the core gives it.

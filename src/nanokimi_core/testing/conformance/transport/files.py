@@ -29,7 +29,7 @@ async def brings_files(rig: _Bringing) -> None:
             await rig.write_file("plan.png", data, f"look at {number}")
             message = await it.heard(f"look at {number}")
             expect(len(message.attachments) == 1, f"one file was sent, and {len(message.attachments)} came")
-            brought = it.record.files[-1]
+            brought = it.record.brought(message)
             expect(brought.inside, f"the file lies at {brought.attachment.path}, outside of context.folder")
             expect(brought.data is not None, f"there is no file at {brought.attachment.path}")
             _compare(brought, "plan.png", data)

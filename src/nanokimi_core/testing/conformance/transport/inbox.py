@@ -30,15 +30,19 @@ class Brought:
 class InboxRecord:
     """What the inboxes of one object were given, over all of its runs.
 
+    A network may bring a message again before it has seen that it was acknowledged, at any time: that isn't a fault of
+    the transport's. What is the same in everything that tells messages apart stands in ``kept`` once, where it came
+    first.
+
     Attributes:
         readies: How often ``ready`` was called.
         aways: How often ``away`` was called.
-        begun: Messages whose ``deliver`` was called.
-        kept: Messages whose ``deliver`` has returned.
+        begun: Messages whose ``deliver`` was called, each time that it was.
+        kept: Messages whose ``deliver`` has returned, each once.
         late: Messages that were delivered into the inbox of a run that was over.
         files: That came with the messages.
         receipts: Keys and ids that ``sent`` has reported.
-        refusing: ``deliver`` raises ``NotAccepted``.
+        refused: A text; ``deliver`` raises ``NotAccepted`` for it.
         held: While it is not set, ``deliver`` doesn't return.
     """
 
@@ -49,12 +53,29 @@ class InboxRecord:
     late: list[Inbound] = field(default_factory=list)
     files: list[Brought] = field(default_factory=list)
     receipts: list[tuple[str, str]] = field(default_factory=list)
-    refusing: bool = False
+    refused: str | None = None
     held: anyio.Event | None = None
 
     def texts(self) -> list[str]:
         """Give the texts that were kept, in order."""
         return [message.text for message in self.kept]
+
+    def began(self, text: str) -> bool:
+        """Say whether ``deliver`` was called with a text."""
+        return any(message.text == text for message in self.begun)
+
+    def keep(self, message: Inbound) -> None:
+        """Note a message whose ``deliver`` returns."""
+        if not any(_told_apart_by(each) == _told_apart_by(message) for each in self.kept):
+            self.kept.append(message)
+
+    def brought(self, message: Inbound) -> Brought:
+        """Give the first file of a message, as it was then."""
+        return next(file for file in self.files if file.attachment is message.attachments[0])
+
+
+def _told_apart_by(message: Inbound) -> tuple[object, ...]:
+    return message.chat, message.id, message.event, message.target, message.text
 
 
 class ScriptedInbox:
@@ -88,13 +109,13 @@ class ScriptedInbox:
             self._record.late.append(message)
             raise NotAccepted("this inbox belongs to a run that is over", remedy="use the last one")
         self._record.begun.append(message)
-        if self._record.refusing:
+        if message.text == self._record.refused:
             raise NotAccepted("the disk is full", remedy="make room")
         if self._record.held is not None:
             await self._record.held.wait()
         for attachment in message.attachments:
             self._record.files.append(await anyio.to_thread.run_sync(_taken, attachment, self._folder))
-        self._record.kept.append(message)
+        self._record.keep(message)
 
     def sent(self, key: str, network_id: str) -> None:
         """Note a receipt that came later."""

@@ -44,7 +44,7 @@ async def delivers_what_somebody_writes(rig: TransportRig) -> None:
             expect(message.sender, "sender is empty")
             expect(message.event == "message", f"a message came as an event of the kind {message.event!r}")
             expect(not message.from_me, "from_me is set on somebody else's message")
-        expect(len(it.record.begun) == 3, f"three messages were written, and {it.record.texts()} delivered")
+        expect(len(it.record.kept) == 3, f"three messages were written, and {it.record.texts()} delivered")
 
 
 @check("transport")
@@ -102,7 +102,6 @@ async def gives_no_id_twice(rig: TransportRig) -> None:
             def ids(it: Driven = it, text: str = text) -> list[str]:
                 return [message.id for message in it.record.kept if message.text == text]
 
-            # A network may bring a message again before it has seen the acknowledgement: that one may have its old id.
             said = 'three times "{}" was written, and the ids are {}'
             await it.until(lambda: len(set(ids())) >= 3, lambda: said.format(text, ids()))  # noqa: B023
         expect(all(ids()), f"ids are {ids()}: one is empty")
@@ -148,9 +147,9 @@ async def acknowledges_nothing_else(rig: _Acknowledged) -> None:
         expect("held" not in await rig.acknowledged(), "a message was acknowledged while deliver had not returned")
         it.record.held.set()
         await it.heard("held")
-        it.record.refusing = True
+        it.record.refused = "refused"
         await rig.write("refused")
-        await it.until(lambda: len(it.record.begun) > 1, "the second message was not delivered")
+        await it.until(lambda: it.record.began("refused"), "the second message was not delivered")
         await whether(lambda: it.ended, it.wait / 4)
         expect("refused" not in await rig.acknowledged(), "a message was acknowledged though deliver had raised")
 
@@ -176,9 +175,9 @@ async def _try_to_send(it: Driven) -> None:
 async def lets_a_refusal_out_of_run(rig: TransportRig) -> None:
     """When deliver raises NotAccepted, run lets it out: it is called again when messages can be kept."""
     async with connected(rig) as it:
-        it.record.refusing = True
+        it.record.refused = "refused"
         await rig.write("refused")
-        await it.until(lambda: it.record.begun, "the message was not delivered")
+        await it.until(lambda: it.record.began("refused"), "the message was not delivered")
         await until(lambda: it.ended, it.wait, f"run went on for {it.wait:g} s after deliver had raised NotAccepted")
         said = f"deliver raised NotAccepted, and {it.how_it_ended()}"
         expect(isinstance(it.error, NotAccepted), said)
@@ -188,12 +187,12 @@ async def lets_a_refusal_out_of_run(rig: TransportRig) -> None:
 async def delivers_again_what_was_not_kept(rig: _Again) -> None:
     """What could not be kept is delivered again when the network brings it again."""
     async with connected(rig) as it:
-        it.record.refusing = True
+        it.record.refused = "refused"
         await rig.write("refused")
-        await it.until(lambda: it.record.begun, "the message was not delivered")
+        await it.until(lambda: it.record.began("refused"), "the message was not delivered")
         await whether(lambda: it.ended, it.wait / 4)
         await it.stop()
-        it.record.refusing = False
+        it.record.refused = None
         await it.connect()
         await rig.bring_again()
         await it.heard("refused")
