@@ -31,9 +31,14 @@ class Shown:
 
 
 class PigeonNetwork:
-    """Keeps a message until it is acknowledged, and brings it again; shows an answer once for each key."""
+    """Keeps a message until it is acknowledged, and brings it again; shows an answer once for each key.
 
-    def __init__(self) -> None:
+    Args:
+        restless: Brings every third message again at once, and once more after two others, acknowledged or not.
+    """
+
+    def __init__(self, *, restless: bool = False) -> None:
+        self.restless = restless
         self.messages: list[dict[str, Any]] = []
         self.acknowledged: set[str] = set()
         self.shown: list[Shown] = []
@@ -81,10 +86,12 @@ class PigeonNetwork:
         at = datetime.now(UTC).isoformat()
         self.messages.append({"is": "message", "id": number, "chat": CHAT, "sender": "anna", "at": at, **message})
         await self.bring_again()
+        if self.restless and len(self.messages) % 3 != 2:
+            await self.bring_again(1 if len(self.messages) % 3 else 3)
 
-    async def bring_again(self) -> None:
+    async def bring_again(self, back: int = 1) -> None:
         for stream in list(self._lines):
-            await self._write(stream, self.messages[-1])
+            await self._write(stream, self.messages[-back])
 
     async def _write(self, stream: SocketStream, value: dict[str, Any]) -> None:
         with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, KeyError):
@@ -105,10 +112,10 @@ class PigeonNetwork:
     async def _login(self, stream: SocketStream, asked: dict[str, Any]) -> None:
         assert asked["secret"] == SECRET
         self._lines[stream] = anyio.Lock()
+        waiting = [message for message in self.messages if message["id"] not in self.acknowledged]
         await self._write(stream, {"is": "welcome", "at": datetime.now(UTC).isoformat()})
-        for message in list(self.messages):
-            if message["id"] not in self.acknowledged:
-                await self._write(stream, message)
+        for message in waiting:
+            await self._write(stream, message)
 
     async def _ack(self, stream: SocketStream, asked: dict[str, Any]) -> None:
         self.acknowledged.add(asked["id"])

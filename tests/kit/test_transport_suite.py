@@ -29,6 +29,10 @@ class TestPigeon(TransportSuite):
     rig = PigeonRig
 
 
+class TestPigeonOfARestlessNetwork(TransportSuite):
+    rig = type("RestlessRig", (PigeonRig,), {"restless": True})
+
+
 def rig_of(broken: type[Pigeon], seconds: float) -> type[PigeonRig]:
     class BrokenRig(PigeonRig):
         spec = Spec("pigeon", broken, config=PigeonConfig)

@@ -187,8 +187,10 @@ class Pigeon:
 class PigeonRig(PigeonAbilities, TransportRig):
     spec: ClassVar[Spec[Any]] = Spec("pigeon", Pigeon, config=PigeonConfig)
 
+    restless: ClassVar[bool] = False
+
     async def __aenter__(self) -> Self:
-        self.network = PigeonNetwork()
+        self.network = PigeonNetwork(restless=self.restless)
         self._stack = AsyncExitStack()
         await self._stack.enter_async_context(self.network.open())
         return self

@@ -35,9 +35,13 @@ class _Own(TransportRig, WritesAsAssistant): ...
 
 
 async def _event(it: Driven, first: Inbound, kind: str) -> Inbound:
-    """Wait for what came after the first message, and look whether it is an event about it."""
-    await it.until(lambda: len(it.record.kept) > 1, f"no event of the kind {kind!r} was delivered")
-    event = it.record.kept[1]
+    """Wait for what came besides the first message, and look whether it is an event about it."""
+
+    def others() -> list[Inbound]:
+        return [each for each in it.record.kept if (each.event, each.id) != (first.event, first.id)]
+
+    await it.until(others, f"no event of the kind {kind!r} was delivered")
+    event = others()[0]
     expect(event.event == kind, f"it came as an event of the kind {event.event!r}, not {kind!r}")
     expect(event.target == first.id, f'its target is {event.target!r}, and the message\'s id is "{first.id}"')
     expect(event.id and event.id != first.id, f'its own id is "{event.id}", and the message\'s is "{first.id}"')
