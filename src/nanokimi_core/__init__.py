@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from nanokimi_core.hookspecs import Spec, hookimpl
     from nanokimi_core.logs import keep_secret
     from nanokimi_core.messages import Attachment, Inbound, Outbound, Receipt
+    from nanokimi_core.quotas import balance_of, quotas_of, warnings_of
     from nanokimi_core.refusals import Refusals
     from nanokimi_core.settings import BaseUrl, Capability, ModelId, TomlPath, matching, refuse
 
@@ -150,13 +151,16 @@ __all__ = [
     "Undeliverable",
     "Usage",
     "UsesAgent",
+    "balance_of",
     "hookimpl",
     "keep_secret",
     "matching",
     "private_folder",
     "prompt_text",
+    "quotas_of",
     "refuse",
     "safe_name",
+    "warnings_of",
     "write_private",
 ]
 
@@ -245,6 +249,11 @@ _HOMES = {
         "Inbound",
         "Outbound",
         "Receipt",
+    ),
+    "quotas": (
+        "balance_of",
+        "quotas_of",
+        "warnings_of",
     ),
     "refusals": ("Refusals",),
     "settings": (
