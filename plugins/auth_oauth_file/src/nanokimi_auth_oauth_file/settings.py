@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from nanokimi_core import BaseUrl, Capability, ModelId, TomlPath, refuse
 
 Region = Literal["cn", "ai"]
+Credentials = Literal["access-only", "shared"]
+Refresher = Literal["keeper", "agent"]
 
 OAUTH_HOSTS: dict[Region, str] = {"cn": "https://auth.kimi.com", "ai": "https://auth.kimi.ai"}
 BASE_URLS: dict[Region, str] = {"cn": "https://api.kimi.com/coding/v1", "ai": "https://api.kimi.ai/coding/v1"}
@@ -25,6 +27,12 @@ class Settings(BaseModel):
     Attributes:
         path: The directory of the login: a ``credentials`` directory, or an agent's home that has one; by default a
             directory of this instance's own, which ``nanokimi auth import`` fills.
+        credentials: What containers see of the login. ``access-only``: a directory, read-only, with the access token and
+            no refresh token; NanoKimi refreshes. ``shared``: the login's own directories, read-write; the agents
+            refresh, and NanoKimi only watches.
+        refresher: Who refreshes with ``access-only``. ``keeper``: NanoKimi itself. ``agent``: the agent's own program,
+            in one container that has the login's directories.
+        usage_minutes: How often the server is asked what the account has left, where it tells; 0 is never.
         region: ``cn`` (kimi.com) or ``ai`` (kimi.ai, which kimi-code calls *global*).
         oauth_host: The login server, in place of the region's.
         base_url: Of the model API, in place of the region's.
@@ -36,6 +44,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     path: TomlPath | None = None
+    credentials: Credentials = "access-only"
+    refresher: Refresher = "keeper"
+    usage_minutes: Annotated[float, Field(ge=0, le=1440)] = 15
     region: Region = "cn"
     oauth_host: BaseUrl | None = None
     base_url: BaseUrl | None = None
@@ -47,6 +58,8 @@ class Settings(BaseModel):
     def _agrees(self) -> Settings:
         if "region" in self.model_fields_set and (self.oauth_host or self.base_url):
             raise refuse("oauth_host and base_url already say where the account is; leave out region")
+        if self.credentials == "shared" and "refresher" in self.model_fields_set:
+            raise refuse('with credentials = "shared" the agents refresh; leave out refresher')
         return self
 
     @property
