@@ -20,7 +20,7 @@ LARGEST = 65_536
 _LAST_TIME = 253_402_300_799  # the end of the year 9999, the last that a datetime can say
 _NAMES = ("email", "preferred_username", "nickname", "name", "user_id", "sub")
 
-Kind = Literal["missing", "revoked", "expired", "broken", "unreadable", "misplaced"]
+Kind = Literal["missing", "revoked", "expired", "broken", "unreadable", "misplaced", "refused"]
 
 
 class LoginProblem(Exception):
@@ -51,11 +51,13 @@ class Login:
         access_token: Empty when the login has been revoked: kimi-code empties both tokens when a refresh is refused.
         refresh_token: Empty when the login can't be refreshed.
         expires_at: When the access token ends, in seconds since 1970; 0 where that isn't known.
+        expires_in: How long the access token lives from its issue on, in seconds; 0 where that isn't known.
     """
 
     access_token: SecretStr
     refresh_token: SecretStr
     expires_at: float
+    expires_in: float = 0.0
 
     @property
     def revoked(self) -> bool:
@@ -88,6 +90,15 @@ def parse(data: bytes) -> Login:
     Raises:
         NotALogin: It is none.
     """
+    return parse_document(data)[1]
+
+
+def parse_document(data: bytes) -> tuple[dict[str, Any], Login]:
+    """Read the content of a credentials file, and give it whole as well: what nobody here knows must be kept.
+
+    Raises:
+        NotALogin: It is none.
+    """
     if len(data) > LARGEST:
         raise NotALogin(f"it is larger than {LARGEST} bytes")
     found = _json(data)
@@ -95,7 +106,8 @@ def parse(data: bytes) -> Login:
         raise NotALogin("it is not a JSON object")
     if "access_token" not in found and "refresh_token" not in found:
         raise NotALogin("it has neither access_token nor refresh_token")
-    return Login(_token(found, "access_token"), _token(found, "refresh_token"), _seconds(found))
+    tokens = _token(found, "access_token"), _token(found, "refresh_token")
+    return found, Login(*tokens, _seconds(found), _lifetime(found))
 
 
 def read(path: Path) -> Login:
@@ -104,8 +116,17 @@ def read(path: Path) -> Login:
     Raises:
         LoginProblem: It is missing, unreadable or broken.
     """
+    return read_document(path)[1]
+
+
+def read_document(path: Path) -> tuple[dict[str, Any], Login]:
+    """Read a credentials file as ``read`` does, and give all of it as well.
+
+    Raises:
+        LoginProblem: It is missing, unreadable or broken.
+    """
     try:
-        return parse(_content(path))
+        return parse_document(_content(path))
     except FileNotFoundError:
         problem = LoginProblem("missing", f"there is no login in {path.parent}", how_to_log_in())
     except PermissionError:
@@ -188,6 +209,13 @@ def _seconds(found: dict[str, Any]) -> float:
     if isinstance(value, float) and not math.isfinite(value):
         raise NotALogin("its expires_at is not a time")
     return float(min(max(value, 0), _LAST_TIME))
+
+
+def _lifetime(found: dict[str, Any]) -> float:
+    """Read ``expires_in``, which is only a hint: earlier versions of the agents don't write it."""
+    value = found.get("expires_in")
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _LAST_TIME
+    return float(value) if known and value is not None else 0.0
 
 
 def _name_in(token: str) -> str:

@@ -32,6 +32,7 @@ class Settings(BaseModel):
             refresh, and NanoKimi only watches.
         refresher: Who refreshes with ``access-only``. ``keeper``: NanoKimi itself. ``agent``: the agent's own program,
             in one container that has the login's directories.
+        warn_after: The owner is told when refreshing has failed for so many minutes, though the token still lives.
         usage_minutes: How often the server is asked what the account has left, where it tells; 0 is never.
         region: ``cn`` (kimi.com) or ``ai`` (kimi.ai, which kimi-code calls *global*).
         oauth_host: The login server, in place of the region's.
@@ -46,6 +47,7 @@ class Settings(BaseModel):
     path: TomlPath | None = None
     credentials: Credentials = "access-only"
     refresher: Refresher = "keeper"
+    warn_after: Annotated[float, Field(gt=0, le=1440)] = 5
     usage_minutes: Annotated[float, Field(ge=0, le=1440)] = 15
     region: Region = "cn"
     oauth_host: BaseUrl | None = None
