@@ -3,6 +3,9 @@
     with Cloud() as cloud:
         cloud.add_key("sk-test")
         cloud.script(Say("hello"), Fail(429, "rate_limit_reached_error", headers={"retry-after": "7"}))
+        login = cloud.new_login(expires_in=2)
+        cloud.oauth.script(Slow(1), DropAfter(), Refuse(503, "server_error", headers={"retry-after": "3"}))
+        cloud.refuse("sk-test", NO_BALANCE)
 
 It serves from threads of its own, so that sync and async tests use it alike.
 """
@@ -11,17 +14,35 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from testbed.cloud_http import Account, Recorded, Server
+from testbed.cloud_faults import Alter, DropAfter, DropBefore, Refuse, Slow, Strange
+from testbed.cloud_http import Server
 from testbed.cloud_model import CallTool, Drop, Fail, Hang, Reply, Say, default_reply
-from testbed.cloud_oauth import OAuth, Refuse, Slow
+from testbed.cloud_oauth import OAuth
+from testbed.cloud_quota import balance, usages
+from testbed.cloud_seen import Account, Recorded, Seen, Use
 
-__all__ = ["CallTool", "Cloud", "Drop", "Fail", "Hang", "Model", "Recorded", "Refuse", "Say", "Slow"]
-
-_MOST_REQUESTS = 10_000
+__all__ = [
+    "Alter",
+    "CallTool",
+    "Cloud",
+    "Drop",
+    "DropAfter",
+    "DropBefore",
+    "Fail",
+    "Hang",
+    "Model",
+    "Recorded",
+    "Refuse",
+    "Say",
+    "Slow",
+    "Strange",
+    "Use",
+]
 
 
 @dataclass(frozen=True)
@@ -31,12 +52,17 @@ class Model:
     id: str
     context_length: int = 262_144
 
+    def listed(self) -> dict[str, Any]:
+        """Write it as the API does."""
+        return {"id": self.id, "object": "model", "owned_by": "moonshot", "context_length": self.context_length}
+
 
 class Cloud:
     """The servers. Nothing is reachable before ``with`` or after it.
 
     Attributes:
-        requests: All that arrived, oldest first.
+        oauth: The login server.
+        seen: All that arrived.
         models: What each account's API lists; a request for another model gets the API's 404.
     """
 
@@ -46,7 +72,11 @@ class Cloud:
             "platform": [Model("kimi-k2.5"), Model("kimi-k2.6")],
             "coding": [Model("kimi-for-coding")],
         }
-        self.requests: deque[Recorded] = deque(maxlen=_MOST_REQUESTS)
+        self.seen = Seen()
+        self._left: dict[Account, Any] = {"platform": balance(), "coding": usages()}
+        self._left_of: dict[str, Any] = {}
+        self._refused: dict[str, Fail | Drop] = {}
+        self._broken: dict[str, Fail | Drop] = {}
         self._keys: set[str] = set()
         self._script: deque[Reply] = deque()
         self._always: Reply | None = None
@@ -91,9 +121,12 @@ class Cloud:
         """Refuse a key from now on."""
         self._keys.discard(key)
 
-    def new_login(self, expires_in: int = 900) -> dict[str, Any]:
-        """Log somebody in and give the content of ``kimi-code.json``; negative: with an ended access token."""
-        return self.oauth.new_login(expires_in)
+    def new_login(self, expires_in: int = 900, later: int | None = None) -> dict[str, Any]:
+        """Log somebody in and give the content of ``kimi-code.json``; negative: with an ended access token.
+
+        ``later`` is the life of the access tokens that refreshes give.
+        """
+        return self.oauth.new_login(expires_in, later)
 
     def expire_access_tokens(self) -> None:
         """Answer 401 to every access token given so far."""
@@ -109,6 +142,47 @@ class Cloud:
         if token in self._keys:
             return token.startswith("sk-kimi-") == (account == "coding")
         return account == "coding" and self.oauth.accepts(token)
+
+    def admits(self, request: Recorded, account: Account) -> bool:
+        """Whether an account's API lets a request in; remembers the key or token."""
+        accepted = self.accepts(request.token, account)
+        self.seen.record_use(Use(request.token, request.path, accepted))
+        return accepted
+
+    # ----------------------------------------------------------------- what an account has left
+    def set_quota(self, account: Account, content: Any, token: str = "") -> None:
+        """Say what ``/coding/v1/usages`` or ``/v1/users/me/balance`` answers: JSON, or a ``str`` as it is.
+
+        Args:
+            account: Of the address.
+            content: As ``usages()`` and ``balance()`` of ``cloud_quota`` write it.
+            token: Only for this key or access token.
+        """
+        if token:
+            self._left_of[token] = content
+        else:
+            self._left[account] = content
+
+    def quota(self, account: Account, token: str) -> Any:
+        """Give what the account's server tells."""
+        return self._left_of.get(token, self._left[account])
+
+    def refuse(self, whom: str, how: Fail | Drop | None) -> None:
+        """Refuse all completions of a key, an access token or an account; ``None`` ends that.
+
+        Models and quotas are still shown, as a real account without a balance can see them.
+        """
+        _put(self._refused, whom, how)
+
+    def break_path(self, rest: str, how: Fail | Drop | None) -> None:
+        """Let a part of both APIs fail for everybody, as ``/models`` or ``/usages``; ``None`` ends that."""
+        _put(self._broken, rest, how)
+
+    def fault(self, request: Recorded, account: Account, rest: str) -> Fail | Drop | None:
+        """Give what stops a request that was let in."""
+        if (broken := self._broken.get(rest)) is not None or not request.is_completion:
+            return broken
+        return self._refused.get(request.token) or self._refused.get(account)
 
     # ----------------------------------------------------------------- what the model does
     def script(self, *replies: Reply) -> None:
@@ -146,16 +220,18 @@ class Cloud:
             self._changed.wait_for(lambda: self._releases != before or self._closing.is_set(), seconds)
 
     # ----------------------------------------------------------------- what was asked
+    @property
+    def requests(self) -> deque[Recorded]:
+        """All that arrived, oldest first."""
+        return self.seen.requests
+
     def record(self, request: Recorded) -> None:
         """Remember a request."""
-        with self._changed:
-            self.requests.append(request)
-            self._changed.notify_all()
+        self.seen.record(request)
 
     def completions(self) -> list[Recorded]:
         """Give the agent's requests to the model, without its side requests."""
-        with self._changed:
-            return [request for request in self.requests if request.is_completion and not request.is_side_request]
+        return self.seen.completions()
 
     def prompts(self) -> list[str]:
         """Give the text of each completion's request, the system's part included."""
@@ -167,7 +243,34 @@ class Cloud:
         Raises:
             TimeoutError: It was not.
         """
-        with self._changed:
-            if not self._changed.wait_for(lambda: len(self.completions()) >= count, within):
-                raise TimeoutError(f"{len(self.completions())} completions, not {count}, within {within} s")
+        self.seen.wait_until(
+            lambda: len(self.completions()) >= count,
+            within,
+            lambda: f"{len(self.completions())} completions, not {count},",
+        )
         return self.completions()
+
+    def wait_until(self, true: Callable[[], object], what: str = "it was not so", within: float = 30.0) -> None:
+        """Block until something about these servers is true, as ``lambda: cloud.refreshes == 2``.
+
+        Raises:
+            TimeoutError: It did not become true; ``what`` says what is missing.
+        """
+        self.seen.wait_until(true, within, lambda: what)
+
+    def wait_for_code(self, number: int = 1, within: float = 30.0) -> str:
+        """Block until so many device logins were begun, and give that one's code.
+
+        Raises:
+            TimeoutError: They were not.
+        """
+        codes = self.oauth.devices.codes
+        self.wait_until(lambda: len(codes) >= number, f"{len(codes)} logins by a code, not {number},", within)
+        return codes[number - 1]
+
+
+def _put(faults: dict[str, Fail | Drop], name: str, fault: Fail | Drop | None) -> None:
+    if fault is None:
+        faults.pop(name, None)
+    else:
+        faults[name] = fault

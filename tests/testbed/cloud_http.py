@@ -7,74 +7,23 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from testbed.cloud_model import (
-    CallTool,
-    Completion,
-    Drop,
-    Fail,
-    Hang,
-    Reply,
-    Say,
-    said_by_person,
-    text_of,
-    tool_call,
-)
+from testbed.cloud_faults import HangUp
+from testbed.cloud_model import CallTool, Completion, Drop, Fail, Hang, Reply, Say, tool_call
+from testbed.cloud_seen import Account, Recorded
 
 if TYPE_CHECKING:
     from testbed.cloud import Cloud
 
-Account = Literal["platform", "coding"]
-
 _LARGEST_BODY = 32 * 1024 * 1024
 _PATIENCE = 10.0
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A request that arrived.
-
-    Attributes:
-        method: ``GET``, ``POST``.
-        path: Without the query.
-        headers: With names in lower case. Holds the credentials that were sent.
-        body: The parsed JSON or form; empty where there was none.
-        at: Seconds of ``time.monotonic``.
-        token: What stood after ``Bearer``.
-    """
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: Mapping[str, Any]
-    at: float = field(default_factory=time.monotonic)
-
-    @property
-    def token(self) -> str:
-        return self.headers.get("authorization", "").removeprefix("Bearer ")
-
-    @property
-    def is_completion(self) -> bool:
-        return self.path.endswith("/chat/completions")
-
-    @property
-    def is_side_request(self) -> bool:
-        """Whether an agent asks for its own ends (a title, a summary): then it offers no tools."""
-        return self.is_completion and not self.body.get("tools")
-
-    @property
-    def prompt(self) -> str:
-        """All that the model was given as text, the system's part included."""
-        return "\n".join(text_of(message) for message in self.body.get("messages", []))
-
-    @property
-    def said(self) -> list[str]:
-        """What people said, oldest first, without what the agent adds."""
-        return [text for message in self.body.get("messages", []) if (text := said_by_person(message))]
+_SHOWN: Mapping[Account, tuple[str, ...]] = {
+    "platform": ("/models", "/users/me/balance"),
+    "coding": ("/models", "/usages"),
+}
 
 
 class Server(ThreadingHTTPServer):
@@ -154,18 +103,20 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
         """Say nothing: a test looks at ``Cloud.requests``."""
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Write the time as the server's clock has it."""
+        return super().date_time_string((time.time() if timestamp is None else timestamp) + self.cloud.oauth.skew)
+
     def do_GET(self) -> None:
         request = self._record({})
         account, rest = _account(request.path)
-        if account is None or rest != "/models":
+        if account is None or rest not in _SHOWN[account]:
             return self._json(404, _error("url.not_found", "The requested resource was not found"))
-        if not self.cloud.accepts(request.token, account):
-            return self._refuse_credentials()
-        data = [
-            {"id": model.id, "object": "model", "owned_by": "moonshot", "context_length": model.context_length}
-            for model in self.cloud.models[account]
-        ]
-        self._json(200, {"object": "list", "data": data})
+        if not self._admitted(request, account, rest):
+            return None
+        if rest == "/models":
+            return self._json(200, {"object": "list", "data": [model.listed() for model in self.cloud.models[account]]})
+        return self._json(200, self.cloud.quota(account, request.token))
 
     def do_POST(self) -> None:
         body = self._body()
@@ -177,12 +128,24 @@ class _Handler(BaseHTTPRequestHandler):
         account, rest = _account(request.path)
         if account is None or rest != "/chat/completions":
             return self._json(404, _error("url.not_found", "The requested resource was not found"))
-        if not self.cloud.accepts(request.token, account):
-            return self._refuse_credentials()
+        if not self._admitted(request, account, rest):
+            return None
         if body.get("model") not in {model.id for model in self.cloud.models[account]}:
             message = f"Not found the model {body.get('model')} or Permission denied"
             return self._json(404, _error("resource_not_found_error", message))
         return self._complete(self.cloud.next_reply(request), body)
+
+    def _admitted(self, request: Recorded, account: Account, rest: str) -> bool:
+        """Whether a request goes on; otherwise it has its answer."""
+        if not self.cloud.admits(request, account):
+            self._refuse_credentials()
+            return False
+        fault = self.cloud.fault(request, account, rest)
+        if isinstance(fault, Drop):
+            self._hang_up()
+        elif fault is not None:
+            self._json(fault.status, _error(fault.error_type, fault.message), fault.headers)
+        return fault is None
 
     # ----------------------------------------------------------------- what came
     def _record(self, body: Mapping[str, Any]) -> Recorded:
@@ -211,11 +174,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     # ----------------------------------------------------------------- what goes
     def _oauth(self, path: str, form: Mapping[str, str]) -> None:
-        if path == "/api/oauth/device_authorization":
-            return self._json(*self.cloud.oauth.device_authorization(form, self.cloud.oauth_host))
-        if path == "/api/oauth/token":
-            return self._json(*self.cloud.oauth.token(form))
+        try:
+            if path == "/api/oauth/device_authorization":
+                return self._json(*self.cloud.oauth.device_authorization(form, self.cloud.oauth_host))
+            if path == "/api/oauth/token":
+                return self._json(*self.cloud.oauth.token(form))
+        except HangUp:
+            return self._hang_up()
         return self._json(404, {"error": "not_found", "error_description": "There is nothing here"})
+
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        hang_up(self.connection)
 
     def _refuse_credentials(self) -> None:
         self._json(401, _error("invalid_authentication_error", "Invalid Authentication"))
@@ -275,15 +245,18 @@ class _Handler(BaseHTTPRequestHandler):
                 self.cloud.pause(reply.delay_between_chunks)
             yield completion.delta(content=piece)
 
-    def _json(self, status: int, data: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
-        payload = json.dumps(data).encode()
+    def _json(self, status: int, data: Any, headers: Mapping[str, str] | None = None) -> None:
+        payload = data.encode() if isinstance(data, str) else json.dumps(data).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(payload)))
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(payload)
+        try:
+            self.end_headers()
+            self.wfile.write(payload)
+        except OSError:
+            self.close_connection = True  # whoever asked is gone
 
 
 def _account(path: str) -> tuple[Account | None, str]:

@@ -1,4 +1,4 @@
-"""The stand-in servers keep what the other tests take for granted."""
+"""The stand-in model API keeps what the other tests take for granted."""
 
 from __future__ import annotations
 
@@ -7,77 +7,15 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
-from testbed.cloud import CallTool, Cloud, Drop, Fail, Hang, Model, Refuse, Say, Slow
-from testbed.cloud_oauth import CLIENT_ID
-
-TOOLS = [{"type": "function", "function": {"name": "Bash"}}]
-KEY = "sk-test"
-
-
-class Client:
-    """One kept-alive connection."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        self.cloud = cloud
-        place = urlsplit(cloud.oauth_host)
-        self.connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
-
-    def send(
-        self, method: str, url: str, body: str | None, kind: str, token: str
-    ) -> tuple[int, http.client.HTTPMessage, str]:
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": kind}
-        self.connection.request(method, urlsplit(url).path, body, headers)
-        response = self.connection.getresponse()
-        return response.status, response.headers, response.read().decode()
-
-    def complete(
-        self,
-        *said: str,
-        base: str = "",
-        token: str = KEY,
-        model: str = "kimi-k2.5",
-        stream: bool = True,
-        tools: bool = True,
-        history: tuple[Mapping[str, Any], ...] = (),
-    ) -> tuple[int, http.client.HTTPMessage, str]:
-        messages = [
-            {"role": "system", "content": "be brief"},
-            *history,
-            *({"role": "user", "content": t} for t in said),
-        ]
-        body: dict[str, Any] = {"model": model, "messages": messages, "stream": stream}
-        body |= {"stream_options": {"include_usage": True}} if stream else {}
-        body |= {"tools": TOOLS} if tools else {}
-        url = (base or self.cloud.base_url_platform) + "/chat/completions"
-        return self.send("POST", url, json.dumps(body), "application/json", token)
-
-    def answer(self, *said: str, **options: Any) -> str:
-        status, _, text = self.complete(*said, **options)
-        assert status == 200
-        return "".join(piece["delta"].get("content", "") for piece in choices(text))
-
-    def token(self, **form: str) -> tuple[int, dict[str, Any]]:
-        url = f"{self.cloud.oauth_host}/api/oauth/token"
-        data = urlencode({"client_id": CLIENT_ID, **form})
-        status, _, text = self.send("POST", url, data, "application/x-www-form-urlencoded", "")
-        return status, json.loads(text)
-
-    def refresh(self, refresh_token: str) -> tuple[int, dict[str, Any]]:
-        return self.token(grant_type="refresh_token", refresh_token=refresh_token)
-
-
-def events(stream: str) -> list[str]:
-    return [line.removeprefix("data: ") for line in stream.split("\n\n") if line]
-
-
-def choices(stream: str) -> list[dict[str, Any]]:
-    return [choice for event in events(stream)[:-1] for choice in json.loads(event)["choices"]]
+from testbed.cloud import CallTool, Cloud, Drop, Fail, Hang, Model, Say
+from testbed.cloud_client import KEY, Client, choices, events
+from testbed.cloud_quota import NO_BALANCE, WEEK_USED, balance, usages
 
 
 @pytest.fixture
@@ -238,62 +176,44 @@ def test_what_is_too_large_or_no_json_is_refused(cloud: Cloud, client: Client) -
     assert client.connection.getresponse().status == 413
 
 
-# --------------------------------------------------------------------- logins
-def test_a_refresh_token_is_good_once_and_its_reuse_ends_the_whole_login(cloud: Cloud, client: Client) -> None:
-    login = cloud.new_login()
-    status, second = client.refresh(login["refresh_token"])
-    assert (status, cloud.refreshes) == (200, 1)
-    assert cloud.accepts(second["access_token"])
+# --------------------------------------------------------------------- what is left
+def test_each_account_tells_its_own_quota_to_those_whom_it_lets_in(cloud: Cloud, client: Client) -> None:
+    token, member = cloud.new_login()["access_token"], cloud.add_key("sk-kimi-member")
+    cloud.set_quota("coding", usages(80))
+    cloud.set_quota("coding", usages(5), token=member)
+    cloud.set_quota("platform", balance(1.5, 0.5))
 
-    status, refused = client.refresh(login["refresh_token"])
-    assert (status, refused["error"]) == (400, "invalid_grant")
-    assert client.refresh(second["refresh_token"])[0] == 400
-    assert not cloud.accepts(second["access_token"])
-    assert (cloud.refreshes, cloud.oauth.reuses) == (1, 1)
+    def ask(url: str, credential: str) -> tuple[int, Any]:
+        status, _, text = client.send("GET", url, None, "", credential)
+        return status, json.loads(text)
 
-
-def test_access_tokens_end_by_themselves_and_when_told(cloud: Cloud) -> None:
-    assert not cloud.accepts(cloud.new_login(expires_in=-1)["access_token"])
-    login = cloud.new_login()
-    assert cloud.accepts(login["access_token"])
-    cloud.expire_access_tokens()
-    assert not cloud.accepts(login["access_token"])
-    assert cloud.oauth.can_refresh(login["refresh_token"])
+    coding, platform = cloud.base_url_coding + "/usages", cloud.base_url_platform + "/users/me/balance"
+    assert [ask(coding, credential)[1]["usage"]["used"] for credential in (token, member)] == ["80", "5"]
+    assert ask(platform, KEY)[1]["data"] == {"available_balance": 1.5, "voucher_balance": 0.5, "cash_balance": 1.0}
+    assert [ask(coding, KEY)[0], ask(platform, token)[0]] == [401, 401]
+    assert [ask(cloud.base_url_platform + "/usages", KEY)[0]] == [404]
 
 
-def test_a_revoked_login_can_not_be_refreshed(cloud: Cloud, client: Client) -> None:
-    login = cloud.new_login()
-    cloud.oauth.revoke()
-    assert client.refresh(login["refresh_token"])[0] == 400
-    assert not cloud.accepts(login["access_token"])
+def test_a_spent_account_still_shows_models_and_quota_until_it_is_filled_again(cloud: Cloud, client: Client) -> None:
+    cloud.refuse(KEY, NO_BALANCE)
+    cloud.refuse("coding", WEEK_USED)
+    status, _, text = client.complete("x")
+    assert (status, json.loads(text)["error"]["type"]) == (429, "exceeded_current_quota_error")
+    token = cloud.new_login()["access_token"]
+    assert client.complete("x", base=cloud.base_url_coding, model="kimi-for-coding", token=token)[0] == 403
+    for path in ("/models", "/users/me/balance"):
+        assert client.send("GET", cloud.base_url_platform + path, None, "", KEY)[0] == 200
+    cloud.refuse(KEY, None)
+    assert client.answer("x") == "heard: x"
 
 
-def test_token_requests_fail_as_scripted(cloud: Cloud, client: Client) -> None:
-    login = cloud.new_login()
-    cloud.oauth.script(Refuse(), Refuse(401, "invalid_client"), Refuse(503, "server_error"), Slow(0.01))
-    assert [client.refresh(login["refresh_token"])[0] for _ in range(4)] == [400, 401, 503, 200]
-
-
-def test_a_device_login_waits_for_the_person(cloud: Cloud, client: Client) -> None:
-    form = urlencode({"client_id": CLIENT_ID})
-    url = f"{cloud.oauth_host}/api/oauth/device_authorization"
-    device = json.loads(client.send("POST", url, form, "application/x-www-form-urlencoded", "")[2])
-    poll = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": device["device_code"]}
-
-    assert client.token(**poll)[1]["error"] == "authorization_pending"
-    cloud.oauth.approve(device["user_code"])
-    status, login = client.token(**poll)
-    assert status == 200
-    assert cloud.accepts(login["access_token"])
-    assert client.token(**poll)[1]["error"] == "invalid_grant"
-
-
-@pytest.mark.parametrize("ending", ["access_denied", "expired_token"])
-def test_a_device_login_can_end_without_one(cloud: Cloud, client: Client, ending: str) -> None:
-    device = cloud.oauth.device_authorization({"client_id": CLIENT_ID}, cloud.oauth_host)[1]
-    if ending == "access_denied":
-        cloud.oauth.deny(device["user_code"])
-    else:
-        cloud.oauth.expire_device_codes()
-    form = {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": device["device_code"]}
-    assert client.token(**form)[1]["error"] == ending
+def test_a_part_of_the_api_can_be_broken_by_itself(cloud: Cloud, client: Client) -> None:
+    cloud.break_path("/models", Fail(503))
+    assert client.send("GET", cloud.base_url_platform + "/models", None, "", KEY)[0] == 503
+    assert client.answer("x") == "heard: x"
+    cloud.break_path("/models", Drop())
+    with pytest.raises(http.client.RemoteDisconnected):
+        client.send("GET", cloud.base_url_platform + "/models", None, "", KEY)
+    client.connection.close()
+    cloud.break_path("/models", None)
+    assert client.send("GET", cloud.base_url_platform + "/models", None, "", KEY)[0] == 200
