@@ -16,7 +16,14 @@ from nanokimi_auth_oauth_file.places import Place
 
 READ, WRITE, ENTER = 4, 2, 1
 _ACL = "system.posix_acl_access"
-_USER, _GROUP_OBJ, _GROUP, _MASK = 0x02, 0x04, 0x08, 0x10
+_OWNER, _USER, _GROUP_OBJ, _GROUP, _MASK, _OTHER = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+_NOBODY = 2**32 - 1
+_REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "use a directory that can be written",
+    errno.ENOTSUP: "keep it on a file system that has ACLs",
+}
 _SUBUID = Path("/etc/subuid")
 
 
@@ -79,6 +86,40 @@ def parse_acl(data: bytes) -> tuple[Entry, ...]:
     """Read the kernel's form of an ACL: a version, then entries of tag, permissions and id."""
     body = data[4 : 4 + (len(data) - 4) // 8 * 8] if len(data) > 4 else b""
     return tuple(Entry(*fields) for fields in struct.iter_unpack("<HHI", body))
+
+
+def pack_acl(entries: Iterable[Entry]) -> bytes:
+    """Write an ACL in the kernel's form."""
+    fields = (struct.pack("<HHI", entry.tag, entry.permissions, entry.id) for entry in entries)
+    return struct.pack("<I", 2) + b"".join(fields)
+
+
+def open_to(path: Path, user: tuple[int, int]) -> None:
+    """Let one user read a file of NanoKimi's, or look into a directory of its own, and nobody else.
+
+    Root gives it away. Any other user stays its owner, and lets another one in by an ACL (rootless Docker's sub-uid).
+
+    Raises:
+        OSError: It can't be done.
+    """
+    mine, theirs = (READ | WRITE | ENTER, READ | ENTER) if path.is_dir() else (READ | WRITE, READ)
+    now, me = rights(path), os.geteuid()
+    if me != 0 and user[0] not in (me, 0):
+        entries = ((_OWNER, mine), (_USER, theirs), (_GROUP_OBJ, 0), (_MASK, theirs), (_OTHER, 0))
+        wanted = pack_acl(Entry(tag, bits, user[0] if tag == _USER else _NOBODY) for tag, bits in entries)
+        if now.acl != parse_acl(wanted):
+            os.setxattr(path, _ACL, wanted, follow_symlinks=False)
+        return
+    if me == 0 and (now.owner, now.group) != user:
+        os.chown(path, *user, follow_symlinks=False)
+    if now.mode != mine << 6:
+        path.chmod(mine << 6)
+
+
+def cannot(what: str, error: OSError) -> LoginProblem:
+    """Say that something can't be done to the login's files, and what mends it."""
+    remedy = _REMEDIES.get(error.errno or 0, "check the directory's owner and mode")
+    return LoginProblem("unreadable", f"NanoKimi can't {what}: {error.strerror}", remedy)
 
 
 def _has(permissions: int, wanted: int) -> bool:

@@ -27,8 +27,8 @@ class Settings(BaseModel):
     Attributes:
         path: The directory of the login: a ``credentials`` directory, or an agent's home that has one; by default a
             directory of this instance's own, which ``nanokimi auth import`` fills.
-        credentials: What containers see of the login. ``access-only``: a directory, read-only, with the access token and
-            no refresh token; NanoKimi refreshes. ``shared``: the login's own directories, read-write; the agents
+        credentials: What containers see of the login. ``access-only``: a directory, read-only, with the access token
+            and no refresh token; NanoKimi refreshes. ``shared``: the login's own directories, read-write; the agents
             refresh, and NanoKimi only watches.
         refresher: Who refreshes with ``access-only``. ``keeper``: NanoKimi itself. ``agent``: the agent's own program,
             in one container that has the login's directories.

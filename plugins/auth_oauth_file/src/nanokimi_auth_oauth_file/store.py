@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 import time
@@ -117,7 +116,7 @@ class Store:
                 target.replace(aside)
             write_private(target, data, owner=_owner_of(place.credentials))
         except OSError as error:
-            raise _cannot(f"write {target}", error) from None
+            raise access.cannot(f"write {target}", error) from None
         self._note_origin(target.stem)
         return Stored(target.stem, place, login)
 
@@ -162,13 +161,13 @@ class Store:
         try:
             found.file.rename(target)
         except OSError as error:
-            raise _cannot(f"rename {found.file} to {target.name}", error) from None
+            raise access.cannot(f"rename {found.file} to {target.name}", error) from None
 
     def _note_origin(self, name: str, *, formerly: str | None = None) -> None:
         try:
             self._origins.note(name, self._settings.host, formerly=formerly)
         except OSError as error:
-            raise _cannot(f"write to {self._folder}", error) from None
+            raise access.cannot(f"write to {self._folder}", error) from None
 
     def _name_to_take(self, place: Place) -> str:
         wanted = name_for("kimi-code", self._settings)
@@ -195,15 +194,10 @@ def _make(folder: Path) -> None:
         if not folder.is_dir():
             private_folder(folder)
     except OSError as error:
-        raise _cannot(f"make {folder}", error) from None
+        raise access.cannot(f"make {folder}", error) from None
 
 
 def _owner_of(folder: Path) -> tuple[int, int] | None:
     """Say to whom a new file belongs: as root, to the user that the folder was given to."""
     status = folder.stat()
     return (status.st_uid, status.st_gid) if os.geteuid() == 0 else None
-
-
-def _cannot(what: str, error: OSError) -> LoginProblem:
-    remedy = "free some space" if error.errno == errno.ENOSPC else "check the directory's owner and mode"
-    return LoginProblem("unreadable", f"NanoKimi can't {what}: {error.strerror}", remedy)
