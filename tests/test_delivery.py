@@ -363,3 +363,21 @@ async def test_when_the_network_is_back_what_waits_to_be_tried_again_is_sent_at_
         with anyio.fail_after(5):
             while not wire.sent:
                 await anyio.sleep(0.001)
+
+
+async def test_what_was_withdrawn_before_it_could_be_sent_is_not_sent(tmp_path: Path) -> None:
+    wire = Wire()
+    wire.faults["tried"] = [AWAY_LONG]
+    async with delivering(tmp_path, wire) as desk:
+        tried = await desk.owe("tried", "a")
+        await desk.until(lambda: len(wire.attempts) == 1)
+        desk.route.close()
+        waits = await desk.owe("waits")
+        await desk.owe("kept")
+        await desk.delivery.withdraw([row.owed.key for row in (*tried, *waits)])
+        desk.route.open()
+        await desk.until(lambda: wire.texts() == ["kept"])
+        with anyio.fail_after(5):
+            await desk.delivery.settled()
+    assert [message.text for message in wire.attempts] == ["tried", "kept"]
+    assert not desk.lost

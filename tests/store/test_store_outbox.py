@@ -99,6 +99,20 @@ async def test_what_was_sent_is_on_disk_when_the_store_is_left(opening: Opening)
         assert (now["sent"], now["refused_cap"], now["owed"]) == (1, 2, 0)
 
 
+async def test_what_was_withdrawn_is_owed_no_more_and_still_known_as_ours(store: Store) -> None:
+    kept, gone = await store.owe([answer("kept"), answer("gone")])
+    await store.withdraw(["gone", "never there"])
+    assert await keys(store) == ["kept"]
+    with pytest.raises(Gone):
+        await store.attempt(gone)
+    assert await store.ours(NET, DESK, "gone")
+    assert await store.dead() == []
+    store.sent(kept, None)
+    await store.withdraw(["kept"])
+    counters = await store.counters()
+    assert (counters["owed"], counters["sent"]) == (0, 1)
+
+
 async def test_our_own_messages_are_known_by_key_and_by_every_id_of_the_network(store: Store) -> None:
     first, second, same = await store.owe([answer("a"), answer("b"), answer("c")])
     assert await store.ours(NET, DESK, "a")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +26,7 @@ from nanokimi_core.supervision import whence
 _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 300.0
 _IN_MEMORY = 50
+_MOST_WITHDRAWN = 1000
 _SUSPECT = 2  # attempts that were counted and not concluded before this process began
 
 Lost = Callable[[OwedRow, str], Awaitable[None]]
@@ -98,6 +99,7 @@ class Delivery:
         self._tasks: TaskGroup | None = None
         self._moved = anyio.Event()
         self._one_suspect = anyio.Lock()
+        self._withdrawn: OrderedDict[str, None] = OrderedDict()
         self._read = 0  # the highest number that was read from the outbox, for any chat
 
     def route(self, name: str) -> Route | None:
@@ -183,6 +185,21 @@ class Delivery:
         line = self._lines.get((transport, chat))
         if line is not None:
             line.rows.clear()
+
+    async def withdraw(self, keys: Sequence[str]) -> None:
+        """Take messages out of the outbox that were not sent yet; one that is on its way now may still arrive.
+
+        Args:
+            keys: Of the ``Owed``.
+
+        Raises:
+            StoreError: It can't be written now.
+        """
+        for key in keys:
+            self._withdrawn[key] = None
+            if len(self._withdrawn) > _MOST_WITHDRAWN:
+                self._withdrawn.popitem(last=False)
+        await self._store.withdraw(keys)
 
     async def settled(self) -> None:
         """Wait until nothing is on its way but what waits to be tried again, or for its network."""
@@ -277,10 +294,16 @@ class Delivery:
             failed = await self._send(line, row)
 
     async def _send(self, line: _Line, row: OwedRow) -> _Failed | None:
-        """Send a row once; ``None`` where it was accepted."""
+        """Send a row once; ``None`` where it was accepted.
+
+        Raises:
+            Gone: It was withdrawn.
+        """
         owed, limits = row.owed, self._limits()
         message = Outbound(owed.key, owed.chat, owed.text, owed.thread, owed.reply_to, owed.attachments)
         await line.route.until_open()
+        if owed.key in self._withdrawn:
+            raise Gone(f"message {owed.key} to {line.route.name}:{owed.chat} was withdrawn")
         try:
             network_id = await line.route.send(message, within=limits.send_timeout.total_seconds())
         except NotSent as error:

@@ -151,6 +151,10 @@ class Store(Protocol):
         """Make a row a dead letter. Where it is owed no more, nothing happens, and nothing is owed instead."""
         ...
 
+    async def withdraw(self, keys: Sequence[str]) -> None:
+        """Take what has these keys out of the outbox, where it is owed yet; it becomes no dead letter."""
+        ...
+
     async def ours(self, transport: str, chat: str, message: str) -> bool:
         """Whether a message's id is the key or the network's id of something that we sent to this chat."""
         ...

@@ -95,6 +95,16 @@ def give_up(tx: Transaction, row: OwedRow, cause: str, instead: Sequence[Owed]) 
     return put(tx, instead) if given_up else ()
 
 
+def withdraw(tx: Transaction, keys: Sequence[str]) -> None:
+    """Take what is owed yet out of the outbox. The rows stay as if sent: one that was may yet be brought back to us."""
+    for key in keys:
+        tx.change(
+            "UPDATE outbox SET state = 1, ended = ?, text = NULL, more = NULL WHERE key = ? AND state = 0",
+            tx.now,
+            storable(key),
+        )
+
+
 def sent(tx: Transaction, rows: Sequence[tuple[int, str, str | None]]) -> None:
     """Take rows (number, key, the network's id) out of the outbox."""
     named = [(name, number, key, name) for number, key, name in rows if name is not None and name != key]

@@ -192,6 +192,10 @@ class SqliteStore:
         """Make a row a dead letter."""
         return await self._writer.call(lambda tx: outbox.give_up(tx, row, cause, owed))
 
+    async def withdraw(self, keys: Sequence[str]) -> None:
+        """Take what is owed yet out of the outbox."""
+        await self._writer.call(lambda tx: outbox.withdraw(tx, keys))
+
     async def ours(self, transport: str, chat: str, message: str) -> bool:
         """Whether we sent this."""
         return await self._writer.call(lambda tx: outbox.ours(tx, transport, chat, message))
