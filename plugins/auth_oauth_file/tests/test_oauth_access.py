@@ -51,6 +51,13 @@ def test_an_acl_lets_a_named_user_in_within_its_mask() -> None:
     assert not Rights(1000, 1000, 0o640, entries).allow((1002, 1002), 4)
 
 
+def test_an_acl_with_an_empty_mask_names_nobody() -> None:
+    entries = parse_acl(acl(6, 0, 4, 0, {1001: 6}, {1002: 0}))
+    assert Rights(1000, 1000, 0o604, entries).allow((1001, 1001), 4)
+    assert Rights(1000, 1000, 0o604, entries).allow((1002, 1002), 4)
+    assert not Rights(1000, 1000, 0o604, entries).allow((1001, 1001), 6)
+
+
 @given(st.binary(max_size=60))
 def test_any_bytes_can_be_read_as_an_acl(data: bytes) -> None:
     assert isinstance(parse_acl(data), tuple)

@@ -46,24 +46,28 @@ class Rights:
     acl: tuple[Entry, ...] = ()
 
     def allow(self, user: tuple[int, int], wanted: int) -> bool:
-        """Whether a user with this uid, this gid and no other group may do all that is wanted, by acl(5)."""
+        """Whether a user with this uid, this gid and no other group may do all that is wanted, by acl(5).
+
+        Linux doesn't look at an ACL whose mask is empty: who is named in it counts as one of the others then.
+        """
         uid, gid = user
         if uid == 0:
             return True
         if uid == self.owner:
             return _has(self.mode >> 6, wanted)
-        mask = next((entry.permissions for entry in self.acl if entry.tag == _MASK), 7)
-        for entry in self.acl:
+        acl = self.acl if self.mode & 0o070 else ()
+        mask = next((entry.permissions for entry in acl if entry.tag == _MASK), 7)
+        for entry in acl:
             if entry.tag == _USER and entry.id == uid:
                 return _has(entry.permissions & mask, wanted)
-        groups = list(self._of_groups(gid, mask))
+        groups = list(self._of_groups(acl, gid, mask))
         return any(_has(each, wanted) for each in groups) if groups else _has(self.mode, wanted)
 
-    def _of_groups(self, gid: int, mask: int) -> Iterable[int]:
-        own = next((entry.permissions & mask for entry in self.acl if entry.tag == _GROUP_OBJ), self.mode >> 3)
+    def _of_groups(self, acl: Sequence[Entry], gid: int, mask: int) -> Iterable[int]:
+        own = next((entry.permissions & mask for entry in acl if entry.tag == _GROUP_OBJ), self.mode >> 3)
         if gid == self.group:
             yield own
-        yield from (entry.permissions & mask for entry in self.acl if entry.tag == _GROUP and entry.id == gid)
+        yield from (entry.permissions & mask for entry in acl if entry.tag == _GROUP and entry.id == gid)
 
 
 def rights(path: Path) -> Rights:

@@ -10,14 +10,14 @@ from nanokimi_core import ConfigError
 _WHICH_FILE = "name the kimi-code.json that kimi login has written"
 
 
-def read_importable(path: Path) -> tuple[bytes, Login]:
-    """Read a credentials file that holds a login.
+def read_importable(path: Path, *, follow: bool = True) -> tuple[bytes, Login]:
+    """Read a credentials file that holds a login; a link is followed unless told otherwise.
 
     Raises:
         ConfigError: It is none, or holds no login.
     """
     try:
-        data, login = read_foreign(path)
+        data, login = read_foreign(path, follow=follow)
     except NotALogin as error:
         raise ConfigError(f"{path} is no credentials file: {error}", remedy=_WHICH_FILE) from None
     if login.revoked or not login.refreshable:

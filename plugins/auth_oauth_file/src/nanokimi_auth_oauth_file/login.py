@@ -8,6 +8,7 @@ import errno
 import json
 import math
 import os
+import re
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from pydantic import SecretStr
 LARGEST = 65_536
 _LAST_TIME = 253_402_300_799  # the end of the year 9999, the last that a datetime can say
 _NAMES = ("email", "preferred_username", "nickname", "name", "user_id", "sub")
+
+_COMMAND = re.compile(r"nanokimi auth (import|login)\b")
 
 Kind = Literal["missing", "revoked", "expired", "broken", "unreadable", "misplaced", "refused"]
 
@@ -139,14 +142,14 @@ def read_document(path: Path) -> tuple[dict[str, Any], Login]:
     raise problem
 
 
-def read_foreign(path: Path) -> tuple[bytes, Login]:
-    """Read a credentials file that the owner names; links are followed.
+def read_foreign(path: Path, *, follow: bool = True) -> tuple[bytes, Login]:
+    """Read a credentials file that the owner names; links are followed unless told otherwise.
 
     Raises:
         NotALogin: It can't be read, or is none.
     """
     try:
-        data = _content(path, follow=True).removeprefix(b"\xef\xbb\xbf")
+        data = _content(path, follow=follow).removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
         reason = error.strerror
     else:
@@ -157,15 +160,17 @@ def read_foreign(path: Path) -> tuple[bytes, Login]:
 def how_to_log_in() -> str:
     """Say how a login gets here."""
     return (
-        "run kimi login on any machine, bring the file that it writes (~/.kimi-code/credentials/kimi-code.json or"
-        " ~/.kimi/credentials/kimi-code.json) over, and run: nanokimi auth import FILE"
+        "run: nanokimi auth login (or run kimi login on any machine, bring the file that it writes,"
+        " ~/.kimi-code/credentials/kimi-code.json or ~/.kimi/credentials/kimi-code.json, over, and run:"
+        " nanokimi auth import FILE)"
     )
 
 
 def for_instance(remedy: str, name: str) -> str:
     """Let a command name the plugin's instance where it isn't the one of the plugin's own name."""
-    command = "nanokimi auth import"
-    return remedy if name == "oauth_file" else remedy.replace(command, f"{command} --plugin {name}")
+    if name == "oauth_file":
+        return remedy
+    return _COMMAND.sub(lambda found: f"{found[0]} {'' if found[1] == 'login' else '--plugin '}{name}", remedy)
 
 
 def _content(path: Path, *, follow: bool = False) -> bytes:

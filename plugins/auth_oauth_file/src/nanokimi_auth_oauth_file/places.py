@@ -17,12 +17,13 @@ from nanokimi_auth_oauth_file.settings import Settings
 
 PLAIN_NAME = "kimi-code"
 _LOGIN_FILE = re.compile(r"(kimi-code(?:-env-[0-9a-f]{16})?)\.json")
+_LOGIN_IN_IT = re.compile(r"\.?kimi-code(?:-env-[0-9a-f]{16})?\.json")
 _MOST_ENTRIES = 10_000
 
 
 @dataclass(frozen=True)
 class Place:
-    """Directories that all containers share.
+    """Where a login lies; with ``credentials = "shared"`` these are the directories that all containers share.
 
     Attributes:
         credentials: Holds the login's file, and kimi-cli's lock beside it.
@@ -46,13 +47,23 @@ class Place:
         Raises:
             LoginProblem: NanoKimi may not look.
         """
+        return sorted(found[1] for entry in self._entries() if (found := _LOGIN_FILE.fullmatch(entry)))
+
+    def all_files(self) -> list[Path]:
+        """List the files with a login in them: also those that an import set aside, or that were never renamed.
+
+        Raises:
+            LoginProblem: NanoKimi may not look.
+        """
+        return [self.credentials / entry for entry in self._entries() if _LOGIN_IN_IT.match(entry)]
+
+    def _entries(self) -> list[str]:
         try:
-            entries = [entry.name for entry in islice(self.credentials.iterdir(), _MOST_ENTRIES)]
+            return [entry.name for entry in islice(self.credentials.iterdir(), _MOST_ENTRIES)]
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise _closed(self.credentials, error) from None
-        return sorted(found[1] for entry in entries if (found := _LOGIN_FILE.fullmatch(entry)))
 
 
 def find_place(settings: Settings, folder: Path) -> Place:

@@ -15,7 +15,7 @@ from nanokimi_auth_oauth_file.login import Login, LoginProblem, how_to_log_in, r
 from nanokimi_auth_oauth_file.origins import Origins
 from nanokimi_auth_oauth_file.places import PLAIN_NAME, Place, choose, find_place, name_for
 from nanokimi_auth_oauth_file.settings import Settings
-from nanokimi_core import Need, private_folder, write_private
+from nanokimi_core import ConfigError, Need, private_folder, write_private
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,29 @@ class Store:
         self._served: dict[str, str] = {}
         self._busy = threading.Lock()
 
+    def find(self) -> Stored:
+        """Find the login as NanoKimi itself uses it, changing nothing.
+
+        Raises:
+            LoginProblem: There is none that can be used.
+        """
+        place = find_place(self._settings, self._folder)
+        name = choose(place, name_for("kimi-code", self._settings))
+        stored = Stored(name, place, self._usable(place, name, _me()))
+        self._check_origin(stored)
+        return stored
+
+    def keep(self, stored: Stored) -> None:
+        """Take a login of NanoKimi's own back from the user that containers shared it as, and note its server.
+
+        Raises:
+            LoginProblem: It can't be done.
+        """
+        if stored.place.own and os.geteuid() == 0:
+            for path in (stored.place.credentials, stored.file):
+                access.give(path, _me(), own=True)
+        self._note_origin(stored.name)
+
     def look(self, agent: str = "kimi-code", user: tuple[int, int] | None = None) -> Stored:
         """Find the login and check that it can be used, changing nothing.
 
@@ -61,10 +84,12 @@ class Store:
         """
         place = find_place(self._settings, self._folder)
         name = choose(place, name_for(agent, self._settings))
-        user = user or (os.geteuid(), os.getegid())
+        user = user or _me()
         login = self._usable(place, name, user)
         access.check(place, name, user, locks=_has_locks(agent))
-        return Stored(name, place, login)
+        stored = Stored(name, place, login)
+        self._check_origin(stored)
+        return stored
 
     def prepare(self, need: Need) -> Stored:
         """Find the login and make it usable for an agent: under its name, by its user, with a place for its lock.
@@ -84,7 +109,40 @@ class Store:
         """
         data, login = read_importable(file)
         with self._busy:
-            return self._replace(data, login)
+            return self._replace(data, login, confirmed=False)
+
+    def take_new(self, folder: Path) -> Stored:
+        """Store the login that an agent has just written into a folder, in place of whichever was there.
+
+        Raises:
+            ConfigError: It has written none, or none that can be refreshed.
+            LoginProblem: There is no place for it.
+        """
+        there = Place(folder / "credentials", folder, own=True, agent_home=False)
+        file = there.file(choose(there, name_for("kimi-code", self._settings)))
+        data, login = read_importable(file, follow=False)
+        with self._busy:
+            return self._replace(data, login, confirmed=True)
+
+    def forget(self) -> None:
+        """Remove every login from the instance's own folder, those of other servers that were set aside included.
+
+        Raises:
+            ConfigError: The toml's ``path`` says that the login is somebody else's; says where.
+            LoginProblem: A file can't be removed.
+        """
+        place = find_place(self._settings, self._folder)
+        if not place.own:
+            raise ConfigError(
+                f"path in nanokimi.toml says that the login lies in {place.credentials}: it is not NanoKimi's to remove",
+                remedy="log out with the kimi that it belongs to, or take path out of the toml",
+            )
+        with self._busy:
+            for path in place.all_files():
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise access.cannot(f"remove {path}", error) from None
 
     @property
     def agents(self) -> set[str]:
@@ -93,7 +151,6 @@ class Store:
 
     def _prepare(self, need: Need) -> Stored:
         found = self.look(need.agent, need.user)
-        self._check_origin(found)
         wanted = name_for(need.agent, self._settings)
         if found.name != wanted:
             self._rename(found, wanted)
@@ -104,11 +161,11 @@ class Store:
         self._served[need.agent] = wanted
         return Stored(wanted, found.place, found.login)
 
-    def _replace(self, data: bytes, login: Login) -> Stored:
+    def _replace(self, data: bytes, login: Login, *, confirmed: bool) -> Stored:
         place = find_place(self._settings, self._folder)
         target = place.file(self._name_to_take(place))
         aside = self._place_aside(target)
-        if aside is None:
+        if aside is None and not confirmed:
             refuse_older(login, target)
         _make(place.credentials)
         try:
@@ -172,6 +229,10 @@ class Store:
     def _name_to_take(self, place: Place) -> str:
         wanted = name_for("kimi-code", self._settings)
         return PLAIN_NAME if place.names() == [PLAIN_NAME] else wanted
+
+
+def _me() -> tuple[int, int]:
+    return os.geteuid(), os.getegid()
 
 
 def _has_locks(agent: str) -> bool:

@@ -1,0 +1,92 @@
+"""What NanoKimi itself asks the model API with the login's access token: what the account has, never a completion."""
+
+from __future__ import annotations
+
+import json
+import platform
+from typing import Any
+
+import anyio
+import httpx
+from pydantic import SecretStr
+
+from nanokimi_core import __version__
+
+_LARGEST = 1_048_576
+_MOST_MODELS = 50
+_LONGEST_ID = 80
+
+
+class NoAnswer(Exception):
+    """The server gave none that can be used; the text says why, and holds no secret.
+
+    Attributes:
+        status: Of the response, where there was one.
+    """
+
+    def __init__(self, why: str, status: int | None = None) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+async def get(base_url: str, path: str, token: SecretStr, *, within: float = 10.0) -> Any:
+    """Ask for a JSON document.
+
+    Args:
+        base_url: Of the model API.
+        path: ``/models``, ``/usages``.
+        token: The access token.
+        within: Seconds for all of it.
+
+    Raises:
+        NoAnswer: None came, or another status than 200, or no JSON.
+    """
+    headers = {
+        "Authorization": f"Bearer {token.get_secret_value()}",
+        "User-Agent": f"NanoKimi/{__version__} (Python {platform.python_version()})",
+        "Accept": "application/json",
+    }
+    said = f"it gave no answer within {within:g} s"
+    with anyio.move_on_after(within):
+        try:
+            async with (
+                httpx.AsyncClient(timeout=within) as client,
+                client.stream("GET", base_url + path, headers=headers) as response,
+            ):
+                return _read(response.status_code, await _body(response))
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            said = f"it can't be reached ({type(error).__name__})"
+    raise NoAnswer(said)
+
+
+async def models(base_url: str, token: SecretStr) -> list[str]:
+    """Ask which models an account has; gives the server's ids.
+
+    Raises:
+        NoAnswer: It can't be learned.
+    """
+    found = await get(base_url, "/models", token)
+    listed = found.get("data") if isinstance(found, dict) else None
+    if not isinstance(listed, list):
+        raise NoAnswer("its answer lists no models")
+    ids = (each.get("id") for each in listed[:_MOST_MODELS] if isinstance(each, dict))
+    return [each for each in ids if isinstance(each, str) and 0 < len(each) <= _LONGEST_ID and each.isprintable()]
+
+
+async def _body(response: httpx.Response) -> bytes:
+    body = b""
+    async for piece in response.aiter_bytes():
+        body += piece
+        if len(body) > _LARGEST:
+            raise NoAnswer(f"its answer is larger than {_LARGEST} bytes")
+    return body
+
+
+def _read(status: int, body: bytes) -> Any:
+    if status != 200:
+        raise NoAnswer(f"it answered {status}", status)
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        said = "its answer is not JSON"
+    raise NoAnswer(said)
