@@ -19,7 +19,7 @@ from nanokimi_core import Inbox, NotAccepted, Outbound, Receipt
 
 from .transports import LINE, Pigeon
 
-BLINK, LONG = 0.02, 150  # naps as short as those of who looks at it: on a busy machine both become longer
+BLINK, LONG = 0.02, 100  # naps as short as those of who looks at it: on a busy machine both become longer
 BROKEN = (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError)
 
 
