@@ -134,7 +134,7 @@ class Store:
         place = find_place(self._settings, self._folder)
         if not place.own:
             raise ConfigError(
-                f"path in nanokimi.toml says that the login lies in {place.credentials}: it is not NanoKimi's to remove",
+                f"path in nanokimi.toml names {place.credentials}, and the login there is not NanoKimi's to remove",
                 remedy="log out with the kimi that it belongs to, or take path out of the toml",
             )
         with self._busy:
