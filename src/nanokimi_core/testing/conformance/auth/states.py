@@ -80,11 +80,17 @@ async def _refused(auth: Auth, grant: Grant) -> Exception | None:
 
 
 async def _refuse(rig: AuthRig, auth: Auth) -> Grant:
-    """Ask for a grant and have it refused; what ``rejected`` raises is the matter of a check of its own."""
+    """Ask for a grant and have it refused, and once more where the plugin has renewed its credentials for that.
+
+    What ``rejected`` raises is the matter of a check of its own.
+    """
     grant = await granted(rig, auth)
     await rig.refuse()
     with suppress(Exception):
         await auth.rejected(grant, _WHY)
+        renewed = await auth.grant(rig.need)
+        if renewed.mark != grant.mark:
+            await auth.rejected(renewed, _WHY)
     return grant
 
 
@@ -127,14 +133,14 @@ async def new_credentials_end_a_refusal(rig: AuthRig) -> None:
 
 @check("auth")
 async def an_old_grants_refusal_blames_no_new_one(rig: AuthRig) -> None:
-    """A refusal of a grant with another fingerprint, which an agent still had, says nothing of the account as it is."""
+    """A refusal of a grant with another mark, or fingerprint, that an agent still had, blames no newer credentials."""
     await rig.give()
     async with rig.made() as auth:
         old = await granted(rig, auth)
         await rig.give()
         new = await granted(rig, auth)
-        if old.fingerprint == new.fingerprint:
-            raise DoesNotApply("its fingerprint stays the same with other credentials")
+        if (old.fingerprint, old.mark) == (new.fingerprint, new.mark):
+            raise DoesNotApply("its fingerprint and its mark stay the same with other credentials")
         with suppress(Exception):
             await auth.rejected(old, _WHY)
         status = await standing(auth)
