@@ -13,7 +13,7 @@ import pytest
 
 from testbed.cloud import Cloud
 
-pytest_plugins = ["testbed.engine"]
+pytest_plugins = ["testbed.engine", "testbed.leak_watch"]
 
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 ENGINE_SECONDS = 5

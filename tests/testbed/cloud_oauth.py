@@ -16,11 +16,13 @@ from typing import Any
 
 from testbed.cloud_devices import Devices
 from testbed.cloud_faults import Alter, Answer, DropAfter, DropBefore, Fault, Refuse, Script, Slow, Strange, refusal
+from testbed.leaks import ACCESS, REFRESH
 
 __all__ = ["CLIENT_ID", "SCOPE", "OAuth", "Refuse", "Slow"]
 
 CLIENT_ID = "17e5f671-d194-4dfb-9706-5516cb48c098"
 SCOPE = "kimi-code"
+_MARKS = {"access": ACCESS, "refresh": REFRESH}
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
@@ -228,4 +230,4 @@ class OAuth:
         claims = {"iss": "kimi-auth", "type": kind, "user_id": "u1", "iat": now, "exp": now + expires_in}
         parts = [{"alg": "HS512", "typ": "JWT"}, {**claims, "jti": secrets.token_hex(8)}]
         encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts]
-        return ".".join([*encoded, secrets.token_urlsafe(48)])
+        return ".".join([*encoded, _MARKS[kind] + secrets.token_urlsafe(48)])

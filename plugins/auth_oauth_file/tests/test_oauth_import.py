@@ -127,10 +127,10 @@ async def test_what_holds_no_login_is_refused_and_the_good_one_stays(
 async def test_an_older_copy_of_the_same_login_is_refused(context: Context, tmp_path: Path) -> None:
     auth = account(context)
     await auth.import_login(put(tmp_path, new_login(900)))
-    said = await refusal(auth, put(tmp_path, new_login(-900), "old.json"))
+    said = await refusal(auth, put(tmp_path, new_login(-900), "kimi-code-old.json"))
     assert "newer login of the same account" in said
     put(context.folder / "credentials", {"access_token": "", "refresh_token": ""})
-    assert (await auth.import_login(tmp_path / "old.json")).state == "ok"
+    assert (await auth.import_login(tmp_path / "kimi-code-old.json")).state == "ok"
 
 
 @pytest.mark.anyio
