@@ -108,6 +108,11 @@ def test_the_form_that_kimi_code_reads_is_understood_and_goes_before_the_older_o
     )
 
 
+def test_extra_usage_that_is_spent_is_used_up() -> None:
+    wallet = {"balance": {"type": "BOOSTER", "amount": 10**9, "amountLeft": 0}}
+    assert quotas_of({"boosterWallet": wallet}) == (Quota("Extra usage", 1.0, "0.00 USD"),)
+
+
 @pytest.mark.parametrize(
     ("duration", "unit", "name"),
     [

@@ -60,8 +60,9 @@ def balance_of(answer: object, *, currency: str = "") -> tuple[Quota, ...]:
         currency: Of the figures, which the answer doesn't name: ``CNY`` at moonshot.cn, ``USD`` at moonshot.ai.
 
     Returns:
-        One quota ``Balance``, or none where nothing is understood. It is used up (``used`` is 1) where the balance is 0
-        or less, since the platform then answers no model; what part of it is used up otherwise, the server doesn't say.
+        One quota ``Balance``, or none where nothing is understood; its ``left`` begins with the amount. It is used up
+        (``used`` is 1) where that is 0 or less, since the platform then answers no model; what part of it is used up
+        otherwise, the server doesn't say.
     """
     data = answer.get("data") if isinstance(answer, Mapping) else None
     available = _number(data.get("available_balance")) if isinstance(data, Mapping) else None
@@ -120,7 +121,7 @@ def _quota(name: str, used: float, figures: Mapping[Any, Any], now: datetime) ->
 
 
 def _extra(wallet: object) -> Iterator[Quota]:
-    """Read what a member has bought besides the plan; what part of it is used up is no reason for a warning."""
+    """Read what a member has bought besides the plan: told in its currency, as a balance."""
     balance = wallet.get("balance") if isinstance(wallet, Mapping) else None
     if not isinstance(wallet, Mapping) or not isinstance(balance, Mapping) or balance.get("type") != "BOOSTER":
         return
@@ -129,7 +130,8 @@ def _extra(wallet: object) -> Iterator[Quota]:
         return
     capped = (wallet.get("monthlyChargeLimit"), wallet.get("monthlyUsed"))
     currencies = (_text(money.get("currency")) for money in capped if isinstance(money, Mapping))
-    yield Quota("Extra usage", left=_money(left / _EXTRA_UNITS, next(filter(None, currencies), "USD")))
+    amount = _money(left / _EXTRA_UNITS, next(filter(None, currencies), "USD"))
+    yield Quota("Extra usage", 1.0 if left <= 0 else None, amount)
 
 
 # ----------------------------------------------------------------- their parts

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from nanokimi_auth_apikey import ApiKey, Settings, nanokimi_auths
 from nanokimi_auth_apikey.checks import check
-from nanokimi_auth_apikey.keys import find_key
+from nanokimi_auth_apikey.keys import find_keys
 from nanokimi_core import Auth, ConfigError, Context, LoginNeeded, Need, TakesKey
 
 pytestmark = pytest.mark.anyio
@@ -26,7 +26,7 @@ CLI = Need("kimi-cli", PurePosixPath("/home/node/.kimi"), (1000, 1000))
 
 
 def account(context: Context, **table: Any) -> ApiKey:
-    return ApiKey(Settings.model_validate(table), context)
+    return ApiKey(Settings.model_validate({"usage_minutes": 0} | table), context)
 
 
 def store(context: Context, key: str = CANARY) -> None:
@@ -173,9 +173,11 @@ async def test_another_process_sees_the_refusal_and_another_server_does_not(cont
     await auth.rejected(await auth.grant(CODE), f"401 for {CANARY}")
     assert (await account(context).status()).state == "rejected"
     assert (await account(context, region="ai").status()).state == "ok"
-    assert CANARY not in (context.folder / "refused.json").read_text()
-    for garbage in ("", "[]", "{}", "nonsense"):
-        (context.folder / "refused.json").write_text(garbage)
+    (file,) = (context.folder / "refused").iterdir()
+    assert CANARY not in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    for garbage in ("", "[]", "{}", "nonsense", '{"kind": "rejected", "said": "", "at": 0, "until": 1e999}'):
+        file.write_text(garbage)
         assert (await account(context).status()).state == "ok"
 
 
@@ -229,7 +231,7 @@ async def test_a_key_that_cannot_be_one_is_refused_and_the_old_one_stays(context
         await account(context).set_key(SecretStr(bad))
     assert caught.value.remedy
     assert not bad or bad not in str(caught.value)
-    assert find_key(Settings(), context.folder, {}).secret.get_secret_value() == CANARY
+    assert find_keys(Settings(), context.folder, {}).keys[0].secret.get_secret_value() == CANARY
 
 
 async def test_a_key_is_not_stored_where_the_toml_says_that_it_is_somewhere_else(context: Context) -> None:
@@ -282,7 +284,9 @@ async def test_nothing_that_can_be_printed_or_logged_shows_the_key(
     caplog.set_level(logging.DEBUG)
     toml = tmp_path / "nanokimi.toml"
     toml.touch(0o600)
-    settings = Settings.model_validate({"key": CANARY}, context={"config_path": toml, "base": tmp_path})
+    settings = Settings.model_validate(
+        {"key": CANARY, "usage_minutes": 0}, context={"config_path": toml, "base": tmp_path}
+    )
     auth = ApiKey(settings, context)
     grant = await auth.grant(CLI)
     await auth.rejected(grant, f"Incorrect API key provided: {CANARY}")
@@ -295,7 +299,7 @@ async def test_nothing_that_can_be_printed_or_logged_shows_the_key(
         await auth.status(),
         await check(settings, context),
     ]
-    printed += [find_key(settings, context.folder, {}), caplog.records, [record.args for record in caplog.records]]
+    printed += [find_keys(settings, context.folder, {}), caplog.records, [record.args for record in caplog.records]]
     for key in (CODING, f"{CANARY}\n{CANARY}", f'"{CANARY}"', f"Bearer {CANARY}"):
         store(context, key)
         for attempt in (account(context).grant(CODE), account(context).set_key(SecretStr(key))):

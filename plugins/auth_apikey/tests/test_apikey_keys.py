@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanokimi_auth_apikey.keys import KeyProblem, check_fit, check_form, find_key, tail, without_keys
+from nanokimi_auth_apikey.keys import Key, KeyProblem, check_fit, check_form, find_keys, tail, without_keys
 from nanokimi_auth_apikey.settings import Settings
 
 PLATFORM_KEY = "sk-canaryPlatform0123456789"
@@ -26,6 +26,11 @@ def write(path: Path, content: str | bytes, mode: int = 0o600) -> Path:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     path.chmod(mode)
     return path
+
+
+def find_key(settings: Settings, folder: Path, environ: dict[str, str]) -> Key:
+    (key,) = find_keys(settings, folder, environ).required()
+    return key
 
 
 def problem(settings: Settings, folder: Path, environ: dict[str, str] | None = None) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
 from anyio import to_thread
 from pydantic import SecretStr
 
@@ -15,82 +14,105 @@ from nanokimi_auth_apikey.gate import gate
 from nanokimi_auth_apikey.keys import (
     DEFAULT_VARIABLE,
     STORED_NAME,
-    Key,
+    Found,
     KeyProblem,
     check_fit,
     check_form,
-    find_key,
     for_instance,
     tail,
-    without_keys,
 )
+from nanokimi_auth_apikey.refusals import Kind
+from nanokimi_auth_apikey.ring import Ring, digest
 from nanokimi_auth_apikey.settings import Settings
-from nanokimi_core import AuthStatus, ConfigError, Context, Grant, LoginNeeded, Need, Refusals, write_private
+from nanokimi_auth_apikey.standing import Standing, moment
+from nanokimi_auth_apikey.statement import status_of, where
+from nanokimi_auth_apikey.teller import Teller
+from nanokimi_auth_apikey.watch import Watch
+from nanokimi_core import AuthStatus, ConfigError, Context, Grant, LoginNeeded, Need, write_private
 
 
 class ApiKey:
-    """An account that is paid by API key.
+    """An account that is paid by API key, or by several.
 
-    The key is read anew for each grant, so that a changed one is used from the next turn on.
+    The keys are read anew for each grant, so that a changed one is used from the next turn on. One that the server has
+    refused is put aside while there is another one, and tried again when the server says that it works, or after a
+    while.
     """
 
     def __init__(self, settings: Settings, context: Context) -> None:
         self._settings = settings
         self._context = context
-        self._refusals = Refusals(context.folder)
+        self._ring = Ring(settings, context)
+        self._teller = Teller(context)
+        self._watch = Watch(settings, self._ring, self._teller)
+        self._refusing = anyio.Lock()
+
+    async def run(self) -> None:
+        """Ask what the account has left, time and again."""
+        await self._watch.run()
 
     async def grant(self, need: Need) -> Grant:
-        """Give the key; for kimi-cli together with the file that its gate asks for.
+        """Give a key; for kimi-cli together with the file that its gate asks for.
+
+        Where all keys are aside, the one that may work soonest is given all the same: a balance may be filled up, and a
+        server may have erred.
 
         Raises:
-            LoginNeeded: There is no key, or it can't be one of this account.
+            LoginNeeded: There is no key, or none that can be one of this account.
         """
         try:
-            key = await self._find()
+            found, standings = await to_thread.run_sync(self._look)
         except KeyProblem as problem:
             raise LoginNeeded(self._named(str(problem))) from None
+        serving = self._ring.serving(standings)
+        await self._tell_of_problems(found)
         known = self._settings.known
         return Grant(
             provider="kimi",
             base_url=self._settings.endpoint,
             model=self._settings.model_id,
             context_size=known.context_size,
-            fingerprint=self._fingerprint(key.secret),
-            api_key=key.secret,
+            fingerprint=self._fingerprint(serving.key.secret),
+            api_key=serving.key.secret,
             mounts=await to_thread.run_sync(gate, self._context.folder, need),
             capabilities=known.capabilities,
+            mark=serving.mark,
         )
 
     async def rejected(self, grant: Grant, why: str) -> None:
-        """Remember that the server refused this grant's key, until the key or the server changes.
+        """Put the key of this grant aside; a key that is no longer used is no matter of ours.
 
-        The key is given all the same: a balance may be filled up, and a server may have erred.
+        Args:
+            grant: That the server refused.
+            why: What it said, which tells whether it is the key, or what it may use.
         """
         if grant.api_key is None:
             return
-        secret = grant.api_key.get_secret_value()
-        said = without_keys(why, secret)
-        self._context.log.warning("the server refused the API key %s: %s", tail(secret), said)
-        await to_thread.run_sync(self._refusals.note, self._mark(grant.api_key, grant.base_url), said)
+        mark = await to_thread.run_sync(self._ring.mark, grant.api_key, grant.base_url)
+        async with self._refusing:
+            try:
+                found, standings = await to_thread.run_sync(self._look)
+            except KeyProblem:
+                return
+            refused = next((standing for standing in standings if standing.mark == mark), None)
+            if refused is None:
+                return
+            kind, is_news = await to_thread.run_sync(self._ring.refused, refused, why, found)
+            if is_news:
+                await self._tell_of_refusal(refused, kind)
+                self._watch.ask_soon()
 
     async def status(self) -> AuthStatus:
-        """Say which key is used, by its last four characters, and whether the server has refused it."""
-        details = {
-            "account": self._settings.account,
-            "base_url": self._settings.endpoint,
-            "model": self._settings.model_id,
-        }
+        """Say which key serves and how each stands, by their last four characters, and what the account has left."""
         try:
-            key = await self._find()
+            found, standings = await to_thread.run_sync(self._look)
+            if await self._watch.ask_for_status(standings):
+                found, standings = await to_thread.run_sync(self._look)
         except KeyProblem as problem:
-            details = {"cause": problem.cause, **details}
+            details = {"cause": problem.cause, **where(self._settings)}
             return AuthStatus("login_needed", remedy=self._named(problem.remedy), details=details)
-        details["source"] = key.source
-        said = await to_thread.run_sync(self._refusals.of, self._mark(key.secret, self._settings.endpoint))
-        if said is not None:
-            details["refused"] = said
-            return AuthStatus("rejected", key.tail, remedy=self._remedy_when_refused(), details=details)
-        return AuthStatus("ok", key.tail, details=details)
+        status = status_of(self._settings, found, standings, self._ring.serving(standings))
+        return replace(status, remedy=self._named(status.remedy))
 
     async def set_key(self, key: SecretStr) -> AuthStatus:
         """Check the key's form and store it in this instance's folder, mode 0600.
@@ -98,9 +120,11 @@ class ApiKey:
         Raises:
             ConfigError: It can't be a key of this account, or the toml says that the key is somewhere else.
         """
-        if self._settings.key is not None:
+        taken = "keys" if self._settings.keys is not None else "key" if self._settings.key is not None else None
+        if taken is not None:
+            said = "where the key is" if taken == "key" else "where the keys are"
             raise ConfigError(
-                f"[plugins.{self._context.name}] key in nanokimi.toml says where the key is",
+                f"[plugins.{self._context.name}] {taken} in nanokimi.toml says {said}",
                 remedy="change it there, or take that line out and run the command again",
             )
         text = key.get_secret_value().strip()
@@ -116,25 +140,34 @@ class ApiKey:
         remedy = f"{tail(text)} is stored, but {DEFAULT_VARIABLE} is set and goes first: unset it to use this one"
         return replace(status, remedy=remedy)
 
-    async def _find(self) -> Key:
-        return await to_thread.run_sync(find_key, self._settings, self._context.folder)
+    def _look(self) -> tuple[Found, list[Standing]]:
+        found = self._ring.found()
+        return found, self._ring.standings(found)
 
-    def _remedy_when_refused(self) -> str:
-        remedy = self._named("make a new key and store it with: nanokimi auth set-key")
-        if self._settings.base_url is not None:
-            return remedy
-        other = "ai" if self._settings.region == "cn" else "cn"
-        return f'{remedy} (a key of the other region\'s console needs region = "{other}")'
+    async def _tell_of_refusal(self, refused: Standing, kind: Kind) -> None:
+        """Tell the owner of several keys; of a single one the chats that wait for it do."""
+        _, standings = await to_thread.run_sync(self._look)
+        now = next((standing for standing in standings if standing.mark == refused.mark), refused)
+        self._context.log.warning("the server refused the API key %s: %s", refused.name, now.why)
+        if len(standings) == 1:
+            return
+        serving = self._ring.serving(standings)
+        cause = "the server does not accept it" if kind == "rejected" else "what it may use is used up"
+        then = f"{serving.name} serves now" if serving.aside is None else "no other key works now"
+        since = moment(now.refusal.at) if now.refusal is not None else "now"
+        text = f"the API key {refused.name} is set aside since {since}: {cause}; {then}"
+        await self._teller.tell(f"key {refused.mark}", text)
 
-    def _mark(self, key: SecretStr, endpoint: str) -> str:
-        return _digest(self._context.installation, key.get_secret_value(), endpoint)
+    async def _tell_of_problems(self, found: Found) -> None:
+        for number, problem in enumerate(found.problems, start=1):
+            await self._teller.tell(f"left out {number}", f"a key is left out: {problem}")
 
     def _named(self, remedy: str) -> str:
         return for_instance(remedy, self._context.name)
 
     def _fingerprint(self, key: SecretStr) -> str:
         known = self._settings.known
-        return _digest(
+        return digest(
             self._context.installation,
             key.get_secret_value(),
             self._settings.endpoint,
@@ -142,12 +175,6 @@ class ApiKey:
             str(known.context_size),
             *sorted(known.capabilities),
         )
-
-
-def _digest(salt: str, *parts: str) -> str:
-    """Hash under a salt, cut to 64 bits: enough to notice a change, nothing to find a key by."""
-    key = hashlib.sha256(salt.encode()).digest()
-    return hashlib.blake2b(json.dumps(parts).encode(), key=key, digest_size=8).hexdigest()
 
 
 def _store(path: Path, key: str) -> None:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from anyio import to_thread
 
 from nanokimi_auth_apikey.endpoints import MODELS
-from nanokimi_auth_apikey.keys import KeyProblem, find_key, for_instance
+from nanokimi_auth_apikey.keys import find_keys, for_instance
 from nanokimi_auth_apikey.settings import Settings
 from nanokimi_core import Check, Context
 
 
 async def check(settings: Settings, context: Context) -> Sequence[Check]:
-    """Look for the key and say where it would go, without asking the server."""
-    return [await _key(settings, context), _model(settings, context)]
-
-
-async def _key(settings: Settings, context: Context) -> Check:
+    """Look for the keys and say where they would go, without asking the server."""
+    found = await to_thread.run_sync(find_keys, settings, context.folder)
     name = f"{context.name}: key"
-    try:
-        key = await to_thread.run_sync(find_key, settings, context.folder)
-    except KeyProblem as problem:
-        return Check(name, "failed", problem.cause, for_instance(problem.remedy, context.name))
-    return Check(name, "ok", f"{key.tail} from {key.source}, for {settings.endpoint}")
+    keys = [Check(name, "ok", f"{key.tail} from {key.source}, for {settings.endpoint}") for key in found.keys]
+    outcome: Literal["warning", "failed"] = "warning" if keys else "failed"
+    problems = [
+        Check(name, outcome, problem.cause, for_instance(problem.remedy, context.name)) for problem in found.problems
+    ]
+    return [*keys, *problems, _model(settings, context)]
 
 
 def _model(settings: Settings, context: Context) -> Check:

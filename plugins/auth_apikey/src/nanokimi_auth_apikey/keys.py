@@ -1,4 +1,4 @@
-"""The key: where it is found, and whether it can be one of the account's."""
+"""The keys: where they are found, and whether they can be the account's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from nanokimi_auth_apikey.endpoints import Account, account_at
-from nanokimi_auth_apikey.settings import LiteralKey, Settings
+from nanokimi_auth_apikey.settings import KeySource, LiteralKey, Settings
 
 DEFAULT_VARIABLE = "MOONSHOT_API_KEY"
 STORED_NAME = "key"
@@ -63,26 +63,71 @@ def for_instance(remedy: str, name: str) -> str:
     return remedy if name == "apikey" else remedy.replace(command, f"{command} --plugin {name}")
 
 
-def find_key(settings: Settings, folder: Path, environ: Mapping[str, str] | None = None) -> Key:
-    """Find the key and check that it fits the account.
+@dataclass(frozen=True)
+class Found:
+    """What was found where the settings say.
+
+    Attributes:
+        keys: Those that fit the account, in the settings' order, each once.
+        problems: Of the sources that are left out.
+    """
+
+    keys: tuple[Key, ...]
+    problems: tuple[KeyProblem, ...] = ()
+
+    def required(self) -> tuple[Key, ...]:
+        """Give the keys.
+
+        Raises:
+            KeyProblem: There is none.
+        """
+        if self.keys:
+            return self.keys
+        if len(self.problems) == 1:
+            raise self.problems[0]
+        remedies = dict.fromkeys(problem.remedy for problem in self.problems)
+        raise KeyProblem("; ".join(problem.cause for problem in self.problems), "; ".join(remedies))
+
+    def name(self, key: Key) -> str:
+        """Name a key by its last four characters, and where that doesn't tell it from the others, by its source."""
+        alike = sum(key.tail == other.tail for other in self.keys) > 1
+        return f"{key.tail} from {key.source}" if alike else key.tail
+
+
+def find_keys(settings: Settings, folder: Path, environ: Mapping[str, str] | None = None) -> Found:
+    """Find the keys and check that they fit the account; a source that gives none is left out.
 
     Args:
         settings: Say where to look.
         folder: The instance's own, where ``nanokimi auth set-key`` stores.
         environ: In place of the process's environment.
-
-    Raises:
-        KeyProblem: There is no key, or it can't be used.
     """
-    text, source = _look(settings, folder, os.environ if environ is None else environ)
+    keys: list[Key] = []
+    problems: list[KeyProblem] = []
+    for named in settings.keys or (settings.key,):
+        try:
+            key = _find(named, settings, folder, os.environ if environ is None else environ)
+        except KeyProblem as problem:
+            problems.append(problem)
+            continue
+        twin = next((other for other in keys if other.secret == key.secret), None)
+        if twin is None:
+            keys.append(key)
+        else:
+            cause = f"the API key {key.tail} from {key.source} is that from {twin.source} once more"
+            problems.append(KeyProblem(cause, "take one of the two out of keys"))
+    return Found(tuple(keys), tuple(problems))
+
+
+def _find(named: KeySource | None, settings: Settings, folder: Path, environ: Mapping[str, str]) -> Key:
+    text, source = _look(named, folder, environ)
     key = text[:-1].removesuffix("\r") if text.endswith("\n") else text
     check_form(key, source)
     check_fit(key, settings, source)
     return Key(SecretStr(key), source)
 
 
-def _look(settings: Settings, folder: Path, environ: Mapping[str, str]) -> tuple[str, str]:
-    named = settings.key
+def _look(named: KeySource | None, folder: Path, environ: Mapping[str, str]) -> tuple[str, str]:
     if isinstance(named, LiteralKey):
         return named.text.get_secret_value(), "nanokimi.toml"
     if named is not None and named.file is not None:

@@ -34,6 +34,10 @@ class ApiKeyRig(AuthRig):
         if self.found is not None:
             os.environ[DEFAULT_VARIABLE] = self.found
 
+    def table(self) -> Mapping[str, Any]:
+        """Ask no server: these keys are made up."""
+        return {"usage_minutes": 0}
+
     async def give(self, name: str = "tried") -> None:
         """Store a key."""
         write_private(self.home(name) / STORED_NAME, f"{self.new_key()}\n".encode())
@@ -67,4 +71,4 @@ class MemberKeyRig(ApiKeyRig):
 
     def table(self) -> Mapping[str, Any]:
         """Choose the member's account."""
-        return {"account": "kimi-code"}
+        return {"account": "kimi-code", **super().table()}

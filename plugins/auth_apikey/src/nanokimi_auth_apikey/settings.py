@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +35,8 @@ from nanokimi_core import BaseUrl, Capability, ModelId, TomlPath, matching, refu
 _LOOKS_LIKE_A_KEY = re.compile(r"sk-[A-Za-z0-9_-]{8,}|eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
+Order = Literal["reserve", "turns"]
+
 _Variable = Annotated[str, matching("[A-Za-z_][A-Za-z0-9_]*", "must be the name of an environment variable")]
 
 
@@ -55,7 +57,7 @@ def _check_toml(toml: Path | None) -> None:
 
 
 class KeySource(BaseModel):
-    """Where the key is.
+    """Where a key is.
 
     Attributes:
         env: Name of an environment variable.
@@ -91,6 +93,9 @@ class Settings(BaseModel):
     Attributes:
         key: Where the key is; by default the environment's ``MOONSHOT_API_KEY``, else what ``nanokimi auth set-key``
             has stored.
+        keys: In place of ``key``, where several keys are, at most 16.
+        order: Which of several keys is used. ``reserve``: the first that works; the next ones stand in for it until it
+            works again. ``turns``: another one each hour.
         account: ``platform`` is Moonshot's API, paid from a balance; ``kimi-code`` is a key (``sk-kimi-…``) that a
             Kimi Code member has made, paid by the membership.
         region: ``cn`` (moonshot.cn, kimi.com) or ``ai`` (moonshot.ai, kimi.ai). Each knows only its own keys. ``cn``
@@ -99,20 +104,26 @@ class Settings(BaseModel):
         model: The server's model id; by default ``kimi-k2.6`` (platform) or ``kimi-for-coding`` (kimi-code).
         context_size: In tokens; by default what is known of the model.
         capabilities: Of the model, in the agent's own words; by default what is known of the model.
+        usage_minutes: How often the server is asked what the account has left, where it tells; 0 is never.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     key: SerializeAsAny[KeySource] | None = None
+    keys: Annotated[tuple[SerializeAsAny[KeySource], ...], Field(min_length=1, max_length=16)] | None = None
+    order: Order = "reserve"
     account: Account = "platform"
     region: Region = "cn"
     base_url: BaseUrl | None = None
     model: ModelId | None = None
     context_size: Annotated[int, Field(ge=4096, le=16_777_216)] | None = None
     capabilities: frozenset[Capability] | None = None
+    usage_minutes: Annotated[float, Field(ge=0, le=1440)] = 15
 
     @model_validator(mode="after")
     def _agrees(self) -> Settings:
+        if self.key is not None and self.keys is not None:
+            raise refuse("keys already says where the keys are; leave out key")
         if self.base_url is None:
             return self
         if "region" in self.model_fields_set:
