@@ -12,7 +12,7 @@ import anyio
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from nanokimi_core.conversation.lanes import Again, Verdict
+from nanokimi_core.conversation.verdicts import Again, Verdict
 from nanokimi_core.store import Work
 from testbed.floor import ANSWERED, floor
 

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from nanokimi_core.conversation.lanes import Again, GivenUp, Verdict
+from nanokimi_core.conversation.verdicts import Again, GivenUp, Verdict
 from nanokimi_core.store import Claim, Outcome, Role, Work
 from nanokimi_core.store.sqlite import SqliteStore
 from testbed.floor import ANSWERED, Gate, floor, replace_limits

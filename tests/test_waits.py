@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from nanokimi_core import AgentError, Failure, NotSent, Outbound
-from nanokimi_core.conversation.lanes import Again, Verdict
+from nanokimi_core.conversation.verdicts import Again, Verdict
 from nanokimi_core.store import Work
 from testbed.desk import Wire, delivering
 from testbed.fakes import ScriptedBackend, bench, until

@@ -14,7 +14,8 @@ import anyio
 
 from nanokimi_core import Inbound
 from nanokimi_core.config import Limits
-from nanokimi_core.conversation.lanes import Again, Done, Lanes, Verdict
+from nanokimi_core.conversation.lanes import Lanes
+from nanokimi_core.conversation.verdicts import Again, Done, Verdict
 from nanokimi_core.store import Arrival, Ending, Health, Outcome, Role, Work
 from nanokimi_core.store.sqlite import SqliteStore
 from testbed.fakes import sums_differ

@@ -13,12 +13,14 @@ from nanokimi_core.config import ChatRules, Settings
 from nanokimi_core.contracts.backend import Turn
 from nanokimi_core.conversation import catalogue
 from nanokimi_core.conversation.access import chat_ids
-from nanokimi_core.conversation.accounts import AccountFault
+from nanokimi_core.conversation.asking import AccountFault
 from nanokimi_core.conversation.catalogue import Phrase, phrase
-from nanokimi_core.conversation.lanes import Again, Done, GivenUp, Verdict
 from nanokimi_core.conversation.owner import Owner
 from nanokimi_core.conversation.showing import showing
-from nanokimi_core.conversation.turns import Displaced, Seat, Turns
+from nanokimi_core.conversation.standings import Standings
+from nanokimi_core.conversation.successions import Successions
+from nanokimi_core.conversation.turns import Displaced, Moved, Seat, Turns
+from nanokimi_core.conversation.verdicts import Again, Done, GivenUp, Verdict
 from nanokimi_core.delivery import Delivery
 from nanokimi_core.errors import AgentError, Failure, NanoKimiError, PluginError
 from nanokimi_core.messages import Inbound
@@ -42,6 +44,8 @@ class Answering:
         delivery: Knows the transports.
         owner: Who hears of causes.
         seat: Finds the chat, account and backend of a message under its rules.
+        standings: Which accounts are down.
+        successions: Tells the owner who serves in place of whom.
         passed: Told of a cause that has passed; whether lanes were held for it.
         log: For what nobody needs to be told.
 
@@ -59,6 +63,8 @@ class Answering:
         owner: Owner,
         *,
         seat: Callable[[str, Inbound, ChatRules], Seat],
+        standings: Standings,
+        successions: Successions,
         passed: Callable[[str], bool],
         log: Logger,
     ) -> None:
@@ -68,6 +74,8 @@ class Answering:
         self._delivery = delivery
         self._owner = owner
         self._seat = seat
+        self._standings = standings
+        self._successions = successions
         self._passed = passed
         self._log = log
         self._holds: dict[str, int] = {}
@@ -79,20 +87,22 @@ class Answering:
         """Do a work; whatever goes wrong in it, the chat gets a sentence at most, and the owner the cause."""
         message = work.rows[-1].message
         rules = self._settings().rules(chat_ids(work.transport, message))
+        moment = self._standings.moment
         try:
             if work.attempts > self._settings().limits.max_attempts:
                 raise AgentError(Failure.CRASHED, _ENDED.format(times=work.attempts - 1))
             order = work.rows[0].role is Role.ORDER
             verdict = await (self._order(work, message, rules) if order else self._answer(work, message, rules))
         except AgentError as error:
-            return await self._failed(work, message, rules, error)
+            return await self._failed(work, message, rules, error, moment)
         except Exception as error:  # noqa: BLE001  # a plugin boundary
             if isinstance(error, NanoKimiError) and not _is_backends(error):
                 mend = AgentError(Failure.MODEL, error.message, remedy=error.remedy)  # whatever the message
-                return await self._failed(work, message, rules, mend)
+                return await self._failed(work, message, rules, mend, moment)
             self._log.exception("a turn of %s:%s failed in backend %s", work.transport, work.chat, rules.backend)
             cause = f"backend {rules.backend} has a fault: {traced(error)}"
-            return await self._failed(work, message, rules, AgentError(Failure.CRASHED, cause), fault=True)
+            crashed = AgentError(Failure.CRASHED, cause)
+            return await self._failed(work, message, rules, crashed, moment, fault=True)
         if isinstance(verdict, Done) and verdict.ending is Ending.ANSWERED:
             await self._worked(work, rules)
         return verdict
@@ -107,6 +117,9 @@ class Answering:
                 answer = await self._turns.run(seat, turn, grown)
             except Displaced:
                 return Again(0, False, "a newer message")
+            except Moved:
+                return Again(0, False, "another account")
+        await self._successions.answered(seat.account)
         if not answer:
             owed = self._owed(work, message, phrase(rules.language, "stopped"), work.turn) if answer is None else ()
             return Done(Ending.CANCELLED, owed)
@@ -144,14 +157,14 @@ class Answering:
                 await self._owner.tell(f"held {cause}", phrase(self._owner.language, "owner_held_over", chat=chat))
 
     async def _failed(
-        self, work: Work, message: Inbound, rules: ChatRules, error: AgentError, *, fault: bool = False
+        self, work: Work, message: Inbound, rules: ChatRules, error: AgentError, moment: int, *, fault: bool = False
     ) -> Verdict:
         self.failed += 1
         chat = f"{work.transport}:{work.chat}"
         said = f"{error.kind.value}: {error}; {error.remedy}" if error.remedy else f"{error.kind.value}: {error}"
         self._log.warning("%s: attempt %d failed: %s", chat, work.attempts, said)
         if error.kind.outside:
-            return await self._hold(work, message, rules, error)
+            return await self._hold(work, message, rules, error, moment)
         if work.attempts < self._settings().limits.max_attempts:
             wait = error.retry_after.total_seconds() if error.retry_after else 4.0 ** (work.attempts - 1)
             return Again(min(wait, _LONGEST_RETRY), True, said)
@@ -163,7 +176,7 @@ class Answering:
         name = "fault" if fault else error.kind.value
         return GivenUp(said, await self._once(work, message, name, sentence))
 
-    async def _hold(self, work: Work, message: Inbound, rules: ChatRules, error: AgentError) -> Verdict:
+    async def _hold(self, work: Work, message: Inbound, rules: ChatRules, error: AgentError, moment: int) -> Verdict:
         chat = f"{work.transport}:{work.chat}"
         held = self._holds[chat] = self._holds.get(chat, 0) + 1
         wait = min(_FIRST_HOLD * 2 ** (held - 1), _LONGEST_HOLD)
@@ -176,7 +189,8 @@ class Answering:
         await self._owner.tell(f"held {cause or chat}", said)
         sentence = catalogue.held(error.kind, rules.language, retry_after=timedelta(seconds=wait))
         owed = await self._once(work, message, error.kind.value, sentence)
-        return Again(wait, False, f"{error.kind.value}: {error}", cause, owed)
+        passed = partial(self._standings.ended_since, moment, rules.auth)
+        return Again(wait, False, f"{error.kind.value}: {error}", cause, owed, passed)
 
     async def _once(self, work: Work, message: Inbound, cause: str, sentence: Phrase) -> Sequence[Owed]:
         """Give what a chat is told of a failure: nothing where it heard of this cause in the last hour.
@@ -194,6 +208,13 @@ class Answering:
         return self._owed(work, message, sentence, f"{work.turn}-{cause}-{work.attempts}")
 
 
+def waits_for(passes_with: str, account: str) -> bool:
+    """Whether a lane is held for a cause that may be over when this account works."""
+    kind, _, about = passes_with.partition(" ")
+    return kind in _OF_ACCOUNTS and account in about.partition(" ")[2].split(",")
+
+
+_OF_ACCOUNTS = frozenset(kind.value for kind in (Failure.CREDENTIALS, Failure.QUOTA, Failure.MODEL))
 _ENDED = "the process ended {times} times while this was being answered"
 
 

@@ -9,7 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from nanokimi_core.config import Settings
-from nanokimi_core.conversation.answering import Answering
+from nanokimi_core.conversation.answering import Answering, waits_for
 from nanokimi_core.conversation.catalogue import phrase
 from nanokimi_core.conversation.grants import Grants
 from nanokimi_core.conversation.lanes import Lanes
@@ -20,6 +20,7 @@ from nanokimi_core.conversation.ownership import Ownership
 from nanokimi_core.conversation.router import Router
 from nanokimi_core.conversation.seats import Seats
 from nanokimi_core.conversation.sessions import SessionPool
+from nanokimi_core.conversation.successions import Successions
 from nanokimi_core.conversation.turns import Turns
 from nanokimi_core.delivery import Delivery
 from nanokimi_core.folder import DataFolder
@@ -63,6 +64,9 @@ class Conversation:
         self.grants = Grants(store)
         self.seats = Seats(settings, folder, instances)
         self.pool = SessionPool(settings, room=room, log=log)
+        self.standings = self.seats.standings
+        self.standings.on_change = self._account_changed
+        self.successions = Successions(self.standings, self.owner, store, log)
         self.turns = Turns(self.pool, lambda: settings().limits, log)
         self.answering = Answering(
             settings,
@@ -71,6 +75,8 @@ class Conversation:
             self.delivery,
             self.owner,
             seat=self.seats.of_message,
+            standings=self.standings,
+            successions=self.successions,
             passed=lambda cause: self.lanes.passed(cause),
             log=log,
         )
@@ -113,6 +119,7 @@ class Conversation:
         """
         await self.grants.load()
         await self.ownership.load()
+        await self.successions.load()
 
     async def start(self, tasks: TaskGroup) -> None:
         """Make ready to send and to answer."""
@@ -120,6 +127,8 @@ class Conversation:
         self.pool.open(tasks)
         await tasks.start(self.delivery.run)
         tasks.start_soon(self._tell_of_health)
+        tasks.start_soon(self.standings.watch)
+        tasks.start_soon(self.pool.watch)
 
     async def open(self) -> None:
         """Go on with what waits in the store; the transports must be there, since they say how answers are cut.
@@ -140,10 +149,20 @@ class Conversation:
     async def settings_changed(self) -> None:
         """Follow a reload: lanes that are held try again at once, since their cause may have been mended."""
         self.lanes.fill()
+        self.standings.restored_all()
+        self.pool.look_soon()
         for lane in list(self.lanes.held):
             self.lanes.let_go(lane)
         for problem in self._settings().problems:
             await self.owner.tell(f"senders {problem}", phrase(self.owner.language, "owner_senders", cause=problem))
+
+    def _account_changed(self, name: str, usable: bool) -> None:
+        """Let the chats go on that waited for an account, and the agents go that it pays for no more."""
+        self.pool.look_soon()
+        if usable:
+            for lane, hold in list(self.lanes.held.items()):
+                if waits_for(hold.passes_with, name):
+                    self.lanes.let_go(lane)
 
     async def settled(self) -> None:
         """Wait until everything is answered that can be, and sent."""

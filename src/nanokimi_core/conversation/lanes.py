@@ -7,7 +7,6 @@ import random
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from logging import Logger
 from typing import TypeVar
@@ -16,14 +15,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from nanokimi_core.config import Limits
+from nanokimi_core.conversation.verdicts import Again, Done, Hold, Run, Verdict
 from nanokimi_core.store import (
     Arrival,
     Claim,
-    Ending,
     Health,
     LeaseLost,
     Outcome,
-    Owed,
     OwedRow,
     Role,
     Store,
@@ -36,56 +34,6 @@ _LONGEST_WAIT = 60.0
 
 Lane = tuple[str, str]  # transport's instance, the network's name of the chat
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Done:
-    """A work is over."""
-
-    ending: Ending
-    owed: Sequence[Owed] = ()
-
-
-@dataclass(frozen=True)
-class Again:
-    """A work is to be tried again; until then its lane is held.
-
-    Attributes:
-        wait: Seconds.
-        counted: Whether the attempt counts; it doesn't where the cause lies outside of the message.
-        cause: In a few words, for ``nanokimi status``.
-        passes_with: What the cause is about (``engine kimi_docker``): when a work that needs it succeeds, all lanes
-            that are held for it go on. Empty where only time helps.
-        owed: What the chat is told.
-    """
-
-    wait: float
-    counted: bool
-    cause: str
-    passes_with: str = ""
-    owed: Sequence[Owed] = ()
-
-
-@dataclass(frozen=True)
-class GivenUp:
-    """A work is given up: its messages are dead letters."""
-
-    cause: str
-    owed: Sequence[Owed] = ()
-
-
-Verdict = Done | Again | GivenUp
-Run = Callable[[Work], Awaitable[Verdict]]
-
-
-@dataclass
-class Hold:
-    """Why and until when a lane is held."""
-
-    until: float
-    cause: str
-    passes_with: str
-    over: anyio.Event
 
 
 class Lanes:
@@ -372,7 +320,7 @@ class Lanes:
         self._notify()
 
     def _hold(self, lane: Lane, verdict: Again) -> None:
-        wait = verdict.wait * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
+        wait = 0.0 if verdict.passed() else verdict.wait * random.uniform(0.8, 1.2)  # noqa: S311  # jitter
         hold = Hold(anyio.current_time() + wait, verdict.cause, verdict.passes_with, anyio.Event())
         self._held[lane] = hold
         assert self._tasks is not None  # noqa: S101  # nothing runs before it is open

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from nanokimi_core.config import ChatRules, Settings
 from nanokimi_core.contracts.auth import Auth
 from nanokimi_core.contracts.backend import Chat
 from nanokimi_core.conversation.access import chat_ids
 from nanokimi_core.conversation.accounts import Account
+from nanokimi_core.conversation.standings import Standings
 from nanokimi_core.conversation.turns import Seat
 from nanokimi_core.errors import ConfigError
 from nanokimi_core.folder import DataFolder
@@ -28,9 +28,13 @@ class Seats:
         settings: Live.
         folder: Where chats have their files.
         instances: The plugins, under ``kind name``; live.
+
+    Attributes:
+        standings: Which accounts are down.
     """
 
     def __init__(self, settings: Callable[[], Settings], folder: DataFolder, instances: Mapping[str, Instance]) -> None:
+        self.standings = Standings(self._auth)
         self._settings = settings
         self._folder = folder
         self._instances = instances
@@ -73,15 +77,20 @@ class Seats:
     def _account(self, chat: str, ids: tuple[str, ...]) -> Account:
         account = self._accounts.get(chat)
         if account is None:
-            account = self._accounts[chat] = Account(lambda: self._chain(ids), keep_secret)
+            account = self._accounts[chat] = Account(lambda: self._chain(ids), keep_secret, self.standings)
             if len(self._accounts) > _MOST_ACCOUNTS:
                 self._accounts.popitem(last=False)
         return account
 
+    def served(self, name: str) -> int:
+        """Count the chats that got their last grant from an account since the start."""
+        return sum(account.serving == name for account in self._accounts.values())
+
     def _chain(self, ids: tuple[str, ...]) -> list[tuple[str, Auth]]:
-        found: list[tuple[str, Any]] = []
-        for name in self._settings().rules(ids).auth:
-            instance = self._instances.get(f"auth {name}")
-            if instance is not None and instance.value is not None:
-                found.append((name, instance.value))
+        auths = ((name, self._auth(name)) for name in self._settings().rules(ids).auth)
+        return [(name, auth) for name, auth in auths if auth is not None]
+
+    def _auth(self, name: str) -> Auth | None:
+        instance = self._instances.get(f"auth {name}")
+        found: Auth | None = instance.value if instance is not None else None
         return found

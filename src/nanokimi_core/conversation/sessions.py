@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from logging import Logger
@@ -20,6 +20,7 @@ from nanokimi_core.shapes import flaw
 from nanokimi_core.supervision import entered, fault, guarded_call
 
 _LEAVING = 20.0
+_LOOK_EVERY = 10.0
 
 Place = tuple[str, str]  # backend's instance, sandbox
 
@@ -36,6 +37,7 @@ class _Warm:
     session: Session | None = None
     fingerprint: str | None = None
     leaving: bool = False
+    overdue: bool = False
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     changed: anyio.Event = field(default_factory=anyio.Event)
     use_awaited: bool = False
@@ -61,6 +63,7 @@ class SessionPool:
         self._warm: dict[str, _Warm] = {}
         self._places: Counter[Place] = Counter()
         self._changed = anyio.Event()
+        self._look = anyio.Event()
 
     def open(self, tasks: TaskGroup) -> None:
         """Make ready: sessions are held in these tasks."""
@@ -113,9 +116,39 @@ class SessionPool:
         await self.leave(chat.id)
         return None
 
+    def look_soon(self) -> None:
+        """Look for sessions whose account has changed at once; at those that are in use, right after their turn."""
+        for warm in self._warm.values():
+            warm.overdue = warm.busy
+        self._look.set()
+
+    async def watch(self) -> None:
+        """Leave what runs with credentials that its chat doesn't use any more, within seconds, until cancelled."""
+        while True:
+            with anyio.move_on_after(_LOOK_EVERY):
+                await self._look.wait()
+            self._look = anyio.Event()
+            await self._leave_outdated()
+
+    async def _leave_outdated(self) -> None:
+        """Leave unused sessions that were made with another grant than their account would give now."""
+        wanted: dict[Hashable, str | None] = {}
+        for warm in list(self._warm.values()):
+            plan = None if warm.busy or warm.leaving or warm.fingerprint is None else warm.account.plan
+            if plan is None:
+                continue
+            if plan not in wanted:
+                wanted[plan] = await warm.account.next_fingerprint()
+            if wanted[plan] not in (None, warm.fingerprint) and not warm.busy:
+                warm.leaving = True
+                warm.changed.set()
+
     def _unused(self, warm: _Warm) -> None:
         warm.busy = False
         warm.last_used = anyio.current_time()
+        if warm.overdue:
+            warm.overdue = False
+            self._look.set()
         if warm.use_awaited:
             warm.changed.set()
         self._changed.set()

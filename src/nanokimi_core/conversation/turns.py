@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from logging import Logger
@@ -12,13 +12,14 @@ import anyio
 
 from nanokimi_core.config import Limits
 from nanokimi_core.contracts.backend import Backend, Chat, Session, Text, Thought, ToolCall, Turn, Usage
-from nanokimi_core.conversation.accounts import Account
+from nanokimi_core.conversation.accounts import Account, NoAccount
 from nanokimi_core.conversation.sessions import SessionPool
 from nanokimi_core.errors import AgentError, Failure, LoginNeeded, PluginError
 from nanokimi_core.places import called
 from nanokimi_core.plugins import Plugin
 from nanokimi_core.supervision import fault, guarded, guarded_call, named
 
+_ACCOUNTS = frozenset({Failure.CREDENTIALS, Failure.QUOTA})
 _SPOILED = frozenset({Failure.CREDENTIALS, Failure.CRASHED, Failure.OUT_OF_MEMORY, Failure.SILENT, Failure.TOO_LONG})
 
 _LONGEST_ANSWER = 1_000_000
@@ -43,6 +44,10 @@ class Seat:
 
 class Displaced(Exception):
     """A turn made room for a newer message before its agent had heard of it: both are to be asked together."""
+
+
+class Moved(Exception):
+    """An account failed in the middle of an answer, and there is another one: the turn is to be asked again at once."""
 
 
 @dataclass
@@ -77,7 +82,8 @@ class Turns:
 
         Where it was stopped by nobody in the chat (``stop(by_person=False)``), that is an empty text.
 
-        Rejected credentials are tried once more, with a new grant, as long as nothing has been said.
+        Rejected credentials are tried once more, with a new grant, and then the chain's next account is, as long as
+        nothing has been said.
 
         Args:
             seat: Where.
@@ -87,20 +93,51 @@ class Turns:
         Raises:
             AgentError: The turn failed.
             Displaced: It was stopped by nobody in the chat before its agent was up.
+            Moved: An account failed after something had been said, and another one can be asked.
         """
-        said = ""
+        said, account = "", seat.account
 
         def note(text: str) -> None:
             nonlocal said
+            if not said:
+                account.worked()
             said = text
             grown(text)
 
-        try:
-            return await self._attempt(seat, turn, note)
-        except AgentError as error:
-            if error.kind is not Failure.CREDENTIALS or said:
-                raise
-        return await self._attempt(seat, turn, note)
+        tried: set[str] = set()
+        with account.paying():
+            while True:
+                try:
+                    answer = await self._attempt(seat, turn, note)
+                except NoAccount as none:
+                    raise account.lost(none) from none
+                except AgentError as error:
+                    if error.kind not in _ACCOUNTS:
+                        raise
+                    again = error.kind is Failure.CREDENTIALS and account.payer not in tried and not said
+                    tried.add(account.payer)
+                    if not again:
+                        self._move_on(account, error, said)
+                else:
+                    account.worked()
+                    return answer
+
+    def _move_on(self, account: Account, error: AgentError, said: str) -> None:
+        """Return where another account of the chain can be asked in this turn.
+
+        Raises:
+            AgentError: None can.
+            Moved: One can, but not in this turn, of which something has been said.
+        """
+        left: Sequence[str] = account.failed(error)
+        if left and not said:
+            return
+        if left and account.usable(left):
+            raise Moved from error
+        none = account.none() if account.payer else error
+        if isinstance(none, NoAccount):
+            raise account.lost(none) from error
+        raise error
 
     async def stop(self, chat: str, *, by_person: bool) -> bool:
         """Stop the chat's running turn; whether there was one.
@@ -145,6 +182,8 @@ class Turns:
                 async with self._pool.use(seat.chat, seat.account, name, backend, seat.plugin) as session:
                     attempt.session = session
                     await self._listen(session, turn, attempt, grown)
+        except NoAccount:
+            raise
         except LoginNeeded as error:
             raise AgentError(Failure.CREDENTIALS, str(error)) from error
         except AgentError as error:

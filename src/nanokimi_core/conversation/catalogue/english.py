@@ -111,6 +111,8 @@ ENGLISH: Final[Mapping[Key, str]] = {
     "owner_forgot": 'Chat {number}, "{name}", is erased; messages: {count}.',
     "owner_held": "In {chat} messages are kept unanswered until this has passed: {cause}{remedy}",
     "owner_held_over": "It has passed, and messages in {chat} are answered again.",
+    "owner_account_fell": "My account {id} can't be used, so {other} pays until it can: {cause}{remedy}",
+    "owner_account_back": "My account {id} works again and pays from now on.",
     "owner_gave_up": "A message in {chat} was given up: {cause}; to try it again: /dead retry {id}",
     "owner_undelivered": "An answer for {chat} could not be delivered: {cause}; to try it again: /dead retry {id}",
     "owner_plugin_says": "{plugin}: {text}",

@@ -92,6 +92,8 @@ Key = Literal[
     # to the owner: what has gone wrong
     "owner_held",
     "owner_held_over",
+    "owner_account_fell",
+    "owner_account_back",
     "owner_gave_up",
     "owner_undelivered",
     "owner_plugin_says",

@@ -114,6 +114,8 @@ SPANISH: Final[Mapping[Key, str]] = {
     "owner_forgot": "El chat {number}, «{name}», está borrado; mensajes: {count}.",
     "owner_held": "En {chat} se guardan los mensajes sin responder hasta que pase esto: {cause}{remedy}",
     "owner_held_over": "Ya ha pasado, y los mensajes de {chat} vuelven a tener respuesta.",
+    "owner_account_fell": "Mi cuenta {id} no se puede usar, y paga {other} hasta que se pueda: {cause}{remedy}",
+    "owner_account_back": "Mi cuenta {id} vuelve a funcionar y paga desde ahora.",
     "owner_gave_up": "Un mensaje de {chat} se ha dejado por imposible: {cause}; para intentarlo otra vez: /dead retry "
     "{id}",
     "owner_undelivered": "Una respuesta para {chat} no se ha podido entregar: {cause}; para intentarlo otra vez: "

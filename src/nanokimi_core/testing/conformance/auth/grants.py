@@ -7,8 +7,10 @@ from typing import Any
 import anyio
 
 from nanokimi_core.contracts.auth import Auth, Grant
-from nanokimi_core.conversation.accounts import Account, AccountFault
-from nanokimi_core.errors import LoginNeeded
+from nanokimi_core.conversation.accounts import Account
+from nanokimi_core.conversation.asking import AccountFault
+from nanokimi_core.conversation.standings import Standings
+from nanokimi_core.errors import Failure, LoginNeeded
 from nanokimi_core.testing.conformance.auth.abilities import Expires
 from nanokimi_core.testing.conformance.auth.asking import (
     ANSWER,
@@ -60,20 +62,28 @@ async def without_credentials_the_next_account_serves(rig: AuthRig) -> None:
     await rig.give("second")
     async with rig.made("first") as first, rig.made("second") as second:
         expected = await granted(rig, second)
-        account = _chain(first=first, second=second)
+        standings = Standings()
+        account = _chain(standings, first=first, second=second)
         try:
             grant = await account.grant(rig.need)
-        except AccountFault as error:
-            saw(f"of a chain of two, the first without credentials: {error.message}")
-        except LoginNeeded as error:
+        except (AccountFault, LoginNeeded) as error:
+            _see_no_fault(standings)
             saw(f"of a chain of two, none gave a grant, although the second has credentials: {error}")
+        _see_no_fault(standings)
         served = str(account.fingerprint).split(":")[0]
         expect(served == "second", f"the {served} account of the chain served, which has no credentials")
         expect(key_of(grant) == key_of(expected), "the chain's grant has another key than the second account's own")
 
 
-def _chain(**auths: Auth) -> Account:
-    return Account(lambda: list(auths.items()), keep_secret=lambda _: None)
+def _chain(standings: Standings, **auths: Auth) -> Account:
+    return Account(lambda: list(auths.items()), lambda secret: None, standings)
+
+
+def _see_no_fault(standings: Standings) -> None:
+    """The chain goes on past a fault as well, which it remembers as one."""
+    down = standings.down("first")
+    if down is not None and down.kind is Failure.MODEL:
+        saw(f"of a chain of two, the first without credentials: {down.why}")
 
 
 @check("auth")
@@ -81,7 +91,7 @@ async def a_needed_login_says_what_to_do(rig: AuthRig) -> None:
     """LoginNeeded carries one sentence that tells the owner what to do."""
     async with rig.made() as auth:
         try:
-            await _chain(tried=auth).grant(rig.need)
+            await _chain(Standings(), tried=auth).grant(rig.need)
         except LoginNeeded as error:
             said = str(error).removeprefix("tried: ").strip()
         except AccountFault:
