@@ -1,0 +1,137 @@
+"""What is wrong with refreshing: since when, when it is tried again, and who has been told."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from anyio import to_thread
+
+from nanokimi_auth_oauth_file.login import LoginProblem, for_instance
+from nanokimi_auth_oauth_file.refreshing import NotRefreshed
+from nanokimi_auth_oauth_file.state import KeeperState, read_state, write_state
+from nanokimi_auth_oauth_file.timing import Clock
+from nanokimi_core import Context
+
+_FIRST, _LONGEST, _MOST_ASKED = 2.0, 60.0, 900.0
+_LOUD = ("unwritable", "unsaved")
+
+
+class Trouble:
+    """The keeper's state, kept on disk as well, and its word to the owner.
+
+    Args:
+        context: Of the instance.
+        clock: The clocks.
+        warn_after: Seconds of failing after which the owner is told.
+        chance: For the jitter.
+    """
+
+    def __init__(self, context: Context, clock: Clock, warn_after: float, chance: random.Random) -> None:
+        self._context = context
+        self._clock = clock
+        self._warn_after = warn_after
+        self._chance = chance
+        self._failures = 0
+        self._since: float | None = None
+        self._again_at = float("-inf")
+        self._warned = False
+        self._written: KeeperState | None = None
+        self.state = KeeperState()
+
+    def left(self) -> float:
+        """Give the seconds until it may be tried again."""
+        return max(self._again_at - self._clock.steady(), 0.0)
+
+    async def failed(self, error: NotRefreshed) -> None:
+        """Note that a refresh came to nothing, and back off: twice as long each time, as long as the server asks."""
+        self._failures += 1
+        pause = min(_FIRST * 2.0 ** min(self._failures - 1, 10), _LONGEST) * self._chance.uniform(0.5, 1.0)
+        asked = min(error.retry_after or 0.0, _MOST_ASKED)
+        self._again_at = self._clock.steady() + max(pause, asked * self._chance.uniform(1.0, 1.1))
+        await self._begin(KeeperState(error.kind, str(error), error.remedy))
+
+    async def unsaved(self, why: str) -> None:
+        """Note that a new login is in memory only."""
+        self._failures += 1
+        pause = min(_FIRST * 2.0 ** min(self._failures - 1, 10), _LONGEST)
+        self._again_at = self._clock.steady() + pause
+        remedy = "free some space or mend the disk, and leave NanoKimi running until it has saved it"
+        await self._begin(KeeperState("unsaved", f"the refreshed login couldn't be saved: {why}", remedy))
+
+    async def lost(self, problem: LoginProblem) -> None:
+        """Note that a person must log in; the owner is told at once where the server has refused the login."""
+        remedy = for_instance(problem.remedy, self._context.name)
+        if (self.state.kind, self.state.cause) == ("login_needed", problem.cause):
+            return
+        self._context.log.warning("%s", problem.cause)
+        self._since = self._since or self._clock.steady()
+        self._show(KeeperState("login_needed", problem.cause, remedy))
+        if problem.kind == "refused":
+            self._warned = True
+            await self._tell(f"{problem.cause}; {remedy}")
+
+    async def over(self) -> None:
+        """Note that all is well."""
+        self._failures = 0
+        self._again_at = float("-inf")
+        self._since = None
+        if self.state.kind:
+            self._context.log.info("the login is refreshed again")
+        self.state = KeeperState(last_refresh=self.state.last_refresh, next_refresh=self.state.next_refresh)
+        if self._warned:
+            self._warned = False
+            await self._tell("the Kimi login is refreshed again")
+
+    async def look(self, rest: float) -> None:
+        """Tell the owner, once, when it has failed for long.
+
+        Args:
+            rest: How long the access token lives yet, in seconds.
+        """
+        if self._since is None or self._warned or self._clock.steady() - self._since < self._warn_after:
+            return
+        if self.state.kind == "login_needed":
+            return
+        self._warned = True
+        until = "has ended" if rest <= 0 else f"ends in {rest / 60:.0f} minutes"
+        said = f"refreshing the Kimi login has failed for {self._warn_after / 60:g} minutes; its access token {until}"
+        await self._tell(". ".join(filter(None, [said, self.state.cause, self.state.remedy])))
+
+    def plan(self, last: datetime | None, next_at: float | None) -> None:
+        """Note the times of the refreshes; ``next_at`` is in seconds since 1970."""
+        following = datetime.fromtimestamp(next_at, UTC) if next_at is not None else None
+        self.state = replace(self.state, last_refresh=last or self.state.last_refresh, next_refresh=following)
+
+    async def write(self) -> None:
+        """Write the state down, if it has changed."""
+        if self.state != self._written:
+            self._written = self.state
+            await to_thread.run_sync(write_state, self._context.folder, self.state)
+
+    async def recall(self) -> None:
+        """Take up from an earlier process what of its state is of use."""
+        before = await to_thread.run_sync(read_state, self._context.folder)
+        if before is not None and self.state.last_refresh is None:
+            self.state = replace(self.state, last_refresh=before.last_refresh)
+
+    async def _begin(self, state: KeeperState) -> None:
+        news = (state.kind, state.cause) != (self.state.kind, self.state.cause)
+        if self._since is None:
+            self._since = self._clock.steady()
+        self._show(state)
+        if news:
+            loud = self._context.log.error if state.kind in _LOUD else self._context.log.warning
+            loud("%s", f"{state.cause}; {state.remedy}" if state.remedy else state.cause)
+        if news and state.kind in _LOUD:
+            self._warned = True
+            await self._tell(f"{state.cause}; {state.remedy}")
+
+    def _show(self, state: KeeperState) -> None:
+        since = self.state.failing_since or datetime.fromtimestamp(self._clock.wall(), UTC)
+        last, following = self.state.last_refresh, self.state.next_refresh
+        self.state = replace(state, last_refresh=last, next_refresh=following, failing_since=since)
+
+    async def _tell(self, text: str) -> None:
+        await self._context.tell_owner("refresh", text)
