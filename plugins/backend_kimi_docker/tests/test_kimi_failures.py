@@ -34,9 +34,11 @@ class Way:
 
 WAYS = {
     "401": Way(Fail(401, "invalid_authentication_error", "Invalid Authentication"), Failure.CREDENTIALS, "401"),
-    "402": Way(Fail(402, "payment_required", "pay first"), Failure.QUOTA, "402", "quota"),
-    "403": Way(Fail(403, "permission_denied_error", "no permission"), Failure.CREDENTIALS, "403", "log in again"),
-    "403 of a quota": Way(Fail(403, "access_terminated_error", USAGE_LIMIT), Failure.QUOTA, "usage limit", "quota"),
+    "402": Way(Fail(402, "payment_required", "pay first"), Failure.QUOTA, "402", "top up"),
+    "403": Way(Fail(403, "permission_denied_error", "no permission"), Failure.CREDENTIALS, "may not do this", "plan"),
+    "403 of a quota": Way(
+        Fail(403, "access_terminated_error", USAGE_LIMIT), Failure.QUOTA, "usage limit", "plan's quota"
+    ),
     "404": Way(Fail(404, "resource_not_found_error", "no such model"), Failure.MODEL, "404", '"kimi-for-coding"'),
     "429": Way(Fail(429, "rate_limit_reached_error", "slow down"), Failure.RATE_LIMIT, "429"),
     "429 of a quota": Way(Fail(429, "exceeded_current_quota_error", NO_BALANCE), Failure.QUOTA, "429"),

@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 
 from nanokimi_backend_kimi_docker import inspection, memory
 from nanokimi_backend_kimi_docker.agents import AGENTS
+from nanokimi_backend_kimi_docker.commands import KimiCommands
 from nanokimi_backend_kimi_docker.config import KimiDockerConfig
 from nanokimi_backend_kimi_docker.container import Labels
 from nanokimi_backend_kimi_docker.conversations import Conversations
@@ -59,6 +60,7 @@ class KimiDocker:
             own=self._presence.folder,
             living=self._presence.living,
         )
+        self._commands = KimiCommands(self._workshop)
         self._conversations = Conversations(context.folder / "conversations")
         self._sandboxes: dict[str, Sandbox] = {}
         self._sessions: dict[str, ChatSession] = {}
@@ -79,6 +81,7 @@ class KimiDocker:
             async with anyio.create_task_group() as closing:
                 for sandbox in self._sandboxes.values():
                     closing.start_soon(sandbox.close)
+                closing.start_soon(self._commands.close)
         if self._tasks is not None:
             self._tasks.cancel_scope.cancel()
         await self._stack.aclose()
@@ -154,6 +157,11 @@ class KimiDocker:
             AgentError: The build failed.
         """
         return build.build_image(self._config, fresh=fresh)
+
+    # ----------------------------------------------------------------- the agent's own login
+    def agent_commands(self) -> KimiCommands:
+        """Give the agent's login and refresh, each run in a container of its own."""
+        return self._commands
 
     # ----------------------------------------------------------------- looking inside
     async def agent_config(self, chat: Chat) -> AgentConfig:

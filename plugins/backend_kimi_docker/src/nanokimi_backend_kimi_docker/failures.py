@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from nanokimi_backend_kimi_docker.config import format_size
 from nanokimi_backend_kimi_docker.container import Exit
-from nanokimi_backend_kimi_docker.redact import plain, redact
+from nanokimi_backend_kimi_docker.redact import hide, plain, redact
+from nanokimi_backend_kimi_docker.waits import wait_said
 from nanokimi_core import AgentError, Failure
 
 _LONGEST = 400
@@ -24,10 +25,15 @@ _FIELD = r'"%s"\s*:\s*"((?:[^"\\]|\\.)*)'
 
 _KEPT = "; messages wait until then"
 _LOGIN = f"log in again (nanokimi auth status says how) or set another key{_KEPT}"
-_QUOTA = f"wait until the quota is renewed, change the plan, or take another account (auth in nanokimi.toml){_KEPT}"
+_OTHER = f"or take another account (auth in nanokimi.toml){_KEPT}"
+_TOP_UP = f"top up the balance, or renew the membership, {_OTHER}"
+_PLAN = f"wait until the plan's quota is renewed, renew or change the plan, {_OTHER}"
+_QUOTA = f"wait until the quota is renewed, top up or change the plan, {_OTHER}"
+_AGENTS = f"build the image again (nanokimi image build), use a platform's key, {_OTHER}"
+_RIGHTS = f"look what the account's plan includes, or log in to another one (nanokimi auth status says how){_KEPT}"
 _WAIT = f"nothing, if it passes by itself; else lower max_turns in [limits], or take a larger plan{_KEPT}"
 _UNREACHED = f"the model's server is away or overloaded: wait, or look whether this machine reaches it{_KEPT}"
-_NO_PROGRAM = (126, 127)
+NO_PROGRAM = (126, 127)
 _AWAY = timedelta(seconds=30)
 
 
@@ -78,31 +84,37 @@ def _field(text: str, name: str) -> str:
     return match[1] if match else ""
 
 
-def from_agent(kind: str, message: str, *, model: str = "", retry_after: timedelta | None = None) -> AgentError:
+def from_agent(
+    kind: str, message: str, *, model: str = "", retry_after: timedelta | None = None, secret: str = ""
+) -> AgentError:
     """Name the failure behind an agent's error.
 
     Args:
         kind: The agent's word for it.
         message: What it says.
         model: The server's name of the model that was asked for.
-        retry_after: How long the server wants to be left alone, where that is known.
+        retry_after: How long the server wants to be left alone, where that is known; else the message may say it.
+        secret: The key that was used; no more than four of its characters are repeated.
     """
     detail = f"{kind}: {message}" if kind and kind not in message else message
-    detail = redact(" ".join(plain(detail).split()))[:_LONGEST]
+    detail = redact(hide(" ".join(plain(detail).split()), secret))[:_LONGEST]
     status = _STATUS.search(message)
     code = int(status[1]) if status else None
-    for applies, failure, remedy in _RULES:
+    for applies, failure, cause, remedy in _RULES:
         if applies(code, kind.lower(), message.lower()):
-            wait = retry_after or (_AWAY if failure is Failure.RATE_LIMIT else None)
-            return AgentError(failure, detail, remedy=remedy.format(model=model), retry_after=wait)
+            wait = retry_after or (wait_said(message) if failure in _WAITS else None)
+            if wait is None and failure is Failure.RATE_LIMIT:
+                wait = _AWAY
+            said = f"{cause}: {detail}" if cause else detail
+            return AgentError(failure, said, remedy=remedy.format(model=model), retry_after=wait)
     return AgentError(Failure.NO_ANSWER, detail or "the agent ended the turn without an answer and without a reason")
 
 
-def refused(error: RequestError, *, model: str = "") -> AgentError:
+def refused(error: RequestError, *, model: str = "", secret: str = "") -> AgentError:
     """Name the failure behind an error of ACP's own."""
     data = error.data if isinstance(error.data, dict) else {}
     said = data.get("error") or data.get("details") or ""
-    return from_agent("", f"{error}: {said}" if said else str(error), model=model)
+    return from_agent("", f"{error}: {said}" if said else str(error), model=model, secret=secret)
 
 
 @contextmanager
@@ -131,14 +143,41 @@ def no_protocol(error: ValidationError) -> AgentError:
     )
 
 
+_ONLY_AGENTS = "only available for coding agents"
+_PLAN_SIGNS = ("access_terminated", "usage limit", "quota", "billing", "membership", "subscription")
+_QUOTA_SIGNS = (
+    *_PLAN_SIGNS,
+    "exceeded_current_quota",
+    "insufficient balance",
+    "account balance",
+    "recharge",
+    "arrears",
+)
+
+
+def _agents_only(code: int | None, kind: str, message: str) -> bool:
+    return code == 403 and _ONLY_AGENTS in message
+
+
+def _balance(code: int | None, kind: str, message: str) -> bool:
+    return code == 402
+
+
+def _plan(code: int | None, kind: str, message: str) -> bool:
+    return code == 403 and any(sign in kind or sign in message for sign in _PLAN_SIGNS)
+
+
 def _quota(code: int | None, kind: str, message: str) -> bool:
-    signs = ("access_terminated", "exceeded_current_quota", "usage limit", "billing", "insufficient balance", "quota")
-    return code == 402 or "quota" in kind or (code in (403, 429) and any(sign in message for sign in signs))
+    return "quota" in kind or (code == 429 and any(sign in message for sign in _QUOTA_SIGNS))
+
+
+def _rights(code: int | None, kind: str, message: str) -> bool:
+    return code == 403
 
 
 def _credentials(code: int | None, kind: str, message: str) -> bool:
     signs = ("oauth", "authentication required", "not logged in", "login", "invalid_grant", "unauthorized")
-    return code in (401, 403) or any(sign in kind or sign in message for sign in signs)
+    return code == 401 or any(sign in kind or sign in message for sign in signs)
 
 
 def _model(code: int | None, kind: str, message: str) -> bool:
@@ -169,14 +208,19 @@ def _away(code: int | None, kind: str, message: str) -> bool:
 
 
 _Rule = Callable[[int | None, str, str], bool]
-_RULES: tuple[tuple[_Rule, Failure, str], ...] = (
-    (_steps, Failure.TOO_LONG, "if that is not enough, raise max_steps in [plugins.kimi_docker]"),
-    (_quota, Failure.QUOTA, _QUOTA),
-    (_model, Failure.MODEL, 'choose a model that the account has, "{model}" was asked for' + _KEPT),
-    (_too_many, Failure.RATE_LIMIT, _WAIT),
-    (_away, Failure.RATE_LIMIT, _UNREACHED),
-    (_credentials, Failure.CREDENTIALS, _LOGIN),
+_RULES: tuple[tuple[_Rule, Failure, str, str], ...] = (
+    (_steps, Failure.TOO_LONG, "", "if that is not enough, raise max_steps in [plugins.kimi_docker]"),
+    (_balance, Failure.QUOTA, "the account's balance is used up, or its membership has ended", _TOP_UP),
+    (_agents_only, Failure.QUOTA, "the server does not serve this agent", _AGENTS),
+    (_plan, Failure.QUOTA, "the plan's quota is used up, or the plan has ended", _PLAN),
+    (_quota, Failure.QUOTA, "the account's quota is used up", _QUOTA),
+    (_model, Failure.MODEL, "", 'choose a model that the account has, "{model}" was asked for' + _KEPT),
+    (_too_many, Failure.RATE_LIMIT, "the server wants fewer requests", _WAIT),
+    (_away, Failure.RATE_LIMIT, "", _UNREACHED),
+    (_rights, Failure.CREDENTIALS, "the account may not do this", _RIGHTS),
+    (_credentials, Failure.CREDENTIALS, "", _LOGIN),
 )
+_WAITS = (Failure.QUOTA, Failure.RATE_LIMIT)
 
 
 def from_exit(left: Exit, *, program: str, limit: int, last_words: str) -> AgentError:
@@ -201,7 +245,7 @@ def from_exit(left: Exit, *, program: str, limit: int, last_words: str) -> Agent
             f"the agent ran out of memory within its limit of {format_size(limit)}",
             remedy=remedy,
         )
-    if left.code in _NO_PROGRAM:
+    if left.code in NO_PROGRAM:
         return AgentError(
             Failure.ENGINE,
             f"the image has no {program}",

@@ -41,6 +41,11 @@ class Place:
     session: str
     folders: Folders
 
+    @property
+    def secret(self) -> str:
+        """The key of the grant; empty where it has none."""
+        return self.grant.api_key.get_secret_value() if self.grant.api_key is not None else ""
+
 
 class RunningTurn:
     """Runs in a task of its own, so that whoever listens may stop doing so at any time.
@@ -124,7 +129,7 @@ class RunningTurn:
         end = await self._place.process.records.get(self._place.session, within=_RECORD_SECONDS)
         if end is not None and end.failed:
             return self._named(end.kind, end.message)
-        return failures.refused(error, model=self._place.grant.model)
+        return failures.refused(error, model=self._place.grant.model, secret=self._place.secret)
 
     async def _judge(self, stop_reason: schema.StopReason) -> AgentError | None:
         if stop_reason == "max_turn_requests":
@@ -142,7 +147,7 @@ class RunningTurn:
         return None if self._answered else failures.from_agent("", "")
 
     def _named(self, kind: str, message: str) -> AgentError:
-        return failures.from_agent(kind, message, model=self._place.grant.model)
+        return failures.from_agent(kind, message, model=self._place.grant.model, secret=self._place.secret)
 
     def _hear(self, event: AgentEvent) -> None:
         self._last = anyio.current_time()
@@ -173,4 +178,6 @@ class RunningTurn:
         waiting = place.process.agent.waiting(place.folders.home, place.session, since)
         if waiting is None or waiting.rest.total_seconds() < _LONGEST_WAIT:
             return None
-        return failures.from_agent("", waiting.cause, model=place.grant.model, retry_after=waiting.rest)
+        return failures.from_agent(
+            "", waiting.cause, model=place.grant.model, retry_after=waiting.rest, secret=place.secret
+        )

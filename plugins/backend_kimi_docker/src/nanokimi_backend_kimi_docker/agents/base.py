@@ -32,6 +32,8 @@ class AcpAgent(ABC):
         versions: The ones that this backend knows, for people.
         home: Where it keeps its sessions and its config, in the container.
         command: Starts it as an ACP server. Never a bare ``kimi``.
+        login: Lets a person log in by a code, without a terminal.
+        refresh: Refreshes its login if that is due, and ends; asks no model.
         providers: The types of provider that it knows.
         capabilities: The words for what a model can do that it takes; anything else may stop it.
         instructions: The folder or file, in the container, that holds what ``KIMI.md`` says.
@@ -43,6 +45,8 @@ class AcpAgent(ABC):
     versions: ClassVar[str]
     home: ClassVar[PurePosixPath]
     command: ClassVar[tuple[str, ...]]
+    login: ClassVar[tuple[str, ...]] = ()
+    refresh: ClassVar[tuple[str, ...]] = ()
     providers: ClassVar[frozenset[str]]
     capabilities: ClassVar[frozenset[str]]
     instructions: ClassVar[PurePosixPath]

@@ -11,6 +11,29 @@ from nanokimi_backend_kimi_docker.config import KimiDockerConfig
 from nanokimi_backend_kimi_docker.image.releases import RELEASES
 from nanokimi_core import AgentError, Failure
 
+# Of its commands only those refresh that also open a conversation, in the background; so its own function is called.
+_REFRESH = """
+import asyncio, sys
+from kimi_cli import logger
+from kimi_cli.auth.oauth import KIMI_CODE_OAUTH_KEY, OAuthManager, load_tokens
+from kimi_cli.config import Config, LLMProvider, OAuthRef
+
+said = []
+logger.remove()
+logger.enable("kimi_cli")
+logger.add(said.append, level="WARNING", format="{message}", backtrace=False, diagnose=False)
+login = OAuthRef(storage="file", key=KIMI_CODE_OAUTH_KEY)
+provider = LLMProvider(type="kimi", base_url="https://unused.invalid", api_key="", oauth=login)
+
+async def main():
+    await OAuthManager(Config(providers={"managed:kimi-code": provider})).ensure_fresh()
+
+if load_tokens(login) is None:
+    sys.exit("Not logged in: there is no login in its place")
+asyncio.run(main())
+sys.exit("".join(one for one in said if one.startswith(("Failed to refresh", "OAuth credentials rejected"))) or 0)
+"""
+
 
 class KimiCli(AcpAgent):
     """kimi-cli 1.51.x."""
@@ -19,6 +42,8 @@ class KimiCli(AcpAgent):
     versions = "1.51.x"
     home = HOME / ".kimi"
     command = (str(RELEASES[name].executable), "acp")
+    login = (str(RELEASES[name].executable), "login", "--json")
+    refresh = (str(RELEASES[name].executable.with_name("python")), "-c", _REFRESH)
     providers = frozenset({"kimi", "openai_legacy", "openai_responses", "anthropic", "gemini", "vertexai"})
     capabilities = frozenset({"image_in", "video_in", "thinking", "always_thinking"})
     # It reads no instructions from its home, but .kimi/AGENTS.md beside the workspace's own AGENTS.md. The folder is

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 from nanokimi_backend_kimi_docker import beneath
 from nanokimi_backend_kimi_docker.agents.base import HOME, AcpAgent, Waiting
@@ -26,6 +26,9 @@ class KimiCode(AcpAgent):
     versions = "2.1.x"
     home = HOME / ".kimi-code"
     command = (str(RELEASES[name].executable), "acp")
+    login: ClassVar[tuple[str, ...]] = (str(RELEASES[name].executable), "login")
+    # With a login it refreshes that when it is due, lists the models and ends; only without a good one it shows a code.
+    refresh = login
     providers = frozenset({"kimi", "openai", "openai_responses", "anthropic", "google-genai", "vertexai"})
     capabilities = frozenset(
         {"image_in", "video_in", "audio_in", "thinking", "always_thinking", "tool_use", "dynamically_loaded_tools"}
