@@ -12,6 +12,7 @@ from nanokimi_auth_oauth_file.locks import PATIENCE
 from nanokimi_auth_oauth_file.login import Login
 from nanokimi_auth_oauth_file.refreshing import NotRefreshed, Unsaved, refuse_hopeless, unwritable
 from nanokimi_auth_oauth_file.server_refresher import under_locks
+from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_auth_oauth_file.writing import Reserved, aside_name, serialised
 from nanokimi_core import AgentCommands, AgentError, ConfigError, Context, Mount
 
@@ -26,23 +27,23 @@ class AgentRefresher:
 
     Args:
         context: Of the instance.
+        settings: Of the instance.
         agent: Its commands.
         home: The agent's home in its container.
-        environment: Of the agent, as in ``Grant``.
         patience: For the agents' locks, in seconds.
     """
 
     def __init__(
         self,
         context: Context,
+        settings: Settings,
         agent: AgentCommands,
         home: PurePosixPath,
-        environment: tuple[tuple[str, str], ...] = (),
         patience: float = PATIENCE,
     ) -> None:
         self._agent = agent
         self._home = home
-        self._environment = environment
+        self._environment = _environment(settings)
         self._patience = patience
         self._refused = Refused(context.folder, context.installation)
 
@@ -79,6 +80,12 @@ class AgentRefresher:
             Mount(found.place.credentials, self._home / "credentials", read_only=False),
             Mount(found.place.locks, self._home / "oauth", read_only=False),
         )
+
+
+def _environment(settings: Settings) -> tuple[tuple[str, str], ...]:
+    if settings.is_default:
+        return ()
+    return (("KIMI_CODE_BASE_URL", settings.endpoint), ("KIMI_CODE_OAUTH_HOST", settings.host))
 
 
 def _end(found: Found) -> Found:

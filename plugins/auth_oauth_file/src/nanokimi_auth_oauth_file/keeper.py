@@ -23,10 +23,11 @@ from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_auth_oauth_file.state import KeeperState
 from nanokimi_auth_oauth_file.timing import Clock, Span
 from nanokimi_auth_oauth_file.trouble import Trouble
-from nanokimi_core import AccountAway, AgentCommands, Context, keep_secret
+from nanokimi_core import AccountAway, AgentCommands, ConfigError, Context, keep_secret
 
 LOOK = 5.0
 """Seconds between two looks at the login's file and at the clocks."""
+AGENT_HOME = PurePosixPath("/home/node/.kimi-code")
 _SHORTEST = 0.2
 _MOST_KNOWN = 16
 _MOST_RENEWALS, _RENEWALS_IN = 5, 600.0
@@ -89,18 +90,15 @@ class Keeper:
         """Mark a login as it is now, for ``renew``; holds no secret."""
         return mark_of(login, self._context.installation)
 
-    def use_agent(
-        self, commands: AgentCommands, home: PurePosixPath, environment: tuple[tuple[str, str], ...] = ()
-    ) -> None:
-        """Take the agent's commands, for ``refresher = "agent"``; may be called again when something has changed.
+    def use_agent(self, commands: AgentCommands, home: PurePosixPath = AGENT_HOME) -> None:
+        """Take the agent's commands, for ``refresher = "agent"``; may be called again when its home is known.
 
         Args:
             commands: What the agent can do.
             home: Its home in its container.
-            environment: As in ``Grant``.
         """
         if self._settings.refresher == "agent":
-            self._refresher = AgentRefresher(self._context, commands, home, environment, self._patience)
+            self._refresher = AgentRefresher(self._context, self._settings, commands, home, self._patience)
 
     async def fresh(self, *, lasting: float = 30.0) -> Login:
         """Give a login whose access token lives at least ``lasting`` seconds, or half of its life where that is less.
@@ -149,23 +147,29 @@ class Keeper:
             await anyio.sleep(pause)
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
+    async def held(self) -> AsyncIterator[None]:
         """Keep every refresh away, this keeper's, another process's and the agents', while the file is replaced.
 
         Raises:
-            AccountAway: A lock doesn't get free, or can't be taken.
+            ConfigError: A lock doesn't get free, or can't be taken; says which.
         """
         try:
-            async with self._turn, self._own_lock():
-                try:
-                    found = await to_thread.run_sync(find, self._settings, self._context.folder, self.agent)
-                except LoginProblem:
-                    yield
-                    return
-                async with under_locks(found, self._patience):
-                    yield
+            async with self._turn, self._own_lock(), self._agents_locks():
+                yield
         except NotRefreshed as error:
-            raise _away(error) from None
+            raise ConfigError(str(error), remedy=error.remedy) from None
+
+    @asynccontextmanager
+    async def _agents_locks(self) -> AsyncIterator[None]:
+        try:
+            found = await to_thread.run_sync(find, self._settings, self._context.folder, self.agent)
+        except LoginProblem:
+            found = None
+        if found is None:
+            yield
+            return
+        async with under_locks(found, self._patience):
+            yield
 
     # ----------------------------------------------------------------- looking
     async def _look(self) -> Found:
