@@ -19,9 +19,7 @@ COMMANDS = [
     ["config", "show"],
     ["image", "build"],
     ["image", "status"],
-    ["auth", "status"],
-    ["auth", "set-key"],
-    ["auth", "import"],
+    *(["auth", name] for name in ("status", "login", "logout", "refresh", "set-key", "import")),
     ["debug", "config"],
     ["debug", "probe"],
     ["debug", "logs"],
@@ -63,7 +61,7 @@ def test_the_version_costs_neither_typer_nor_pydantic_nor_rich_nor_a_plugin(site
     site.ours("desk")
     loaded = modules_after(site, "--version")
     assert "nanokimi_core" in loaded
-    heavy = {"typer", "pydantic", "pydantic_core", "rich", "pluggy", "anyio", "importlib.metadata"}
+    heavy = {"typer", "segno", "pydantic", "pydantic_core", "rich", "pluggy", "anyio", "importlib.metadata"}
     assert not loaded & heavy
     assert not any(name.startswith(("nanokimi_backend", "nanokimi_auth", "testbed")) for name in loaded)
 
@@ -79,6 +77,7 @@ def test_a_command_imports_no_plugin_that_the_toml_does_not_enable(site: Site) -
     site.ours("desk")
     loaded = modules_after(site, "chat", "--once", "hello")
     assert "nanokimi_core.builtin.echo" in loaded
+    assert "segno" not in loaded
     assert not any(name.startswith(("nanokimi_backend", "nanokimi_auth", "testbed")) for name in loaded)
 
 

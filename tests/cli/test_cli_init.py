@@ -212,7 +212,7 @@ def test_an_old_bots_login_and_instructions_are_taken_over(call: Call, site: Sit
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in logins if "canary" in path.read_text())
     assert "canary" not in done.out + text(site)
     assert "Stop the old bot now" in done.out
-    assert "auth import" not in done.out.partition("Next:")[2]
+    assert not any(step in done.out.partition("Next:")[2] for step in ("auth import", "auth login"))
 
 
 def test_an_old_groups_instructions_are_found_once_its_chat_is_named_in_the_toml(call: Call, site: Site) -> None:
@@ -274,7 +274,9 @@ def test_a_login_that_was_revoked_is_said_and_the_rest_is_taken_over(call: Call,
     assert done.code == 0
     assert done.err.startswith("nanokimi: ")
     assert (site.data / "chats" / "family" / "KIMI.md").is_file()
-    assert "nanokimi auth import kimi-code.json" in done.out.partition("Next:")[2]
+    steps = done.out.partition("Next:")[2]
+    assert "\n  nanokimi image build\n  nanokimi auth login\n  nanokimi doctor\n" in steps
+    assert "can be brought here: nanokimi auth import kimi-code.json" in steps
 
 
 def test_instructions_that_are_there_already_are_not_overwritten(call: Call, site: Site) -> None:

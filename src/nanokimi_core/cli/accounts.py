@@ -1,83 +1,26 @@
-"""Asking auth plugins: how accounts stand, and which one takes a key or a login."""
+"""Finding the account that is meant, and giving it a key or a login."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 from pydantic import SecretStr
 
-from nanokimi_core.cli.opening import Setup, blamed, started
+from nanokimi_core.cli.lending import account
+from nanokimi_core.cli.opening import Setup, blamed
 from nanokimi_core.cli.output import note
 from nanokimi_core.contracts.auth import AuthStatus, ImportsLogin, TakesKey
 from nanokimi_core.errors import CommandError, ConfigError, PluginError
 from nanokimi_core.instances import Instance
+from nanokimi_core.supervision import guarded
 
-_PATIENCE = 30.0
 _AUTH_LINE = re.compile(r"\s*auth\s*=")
 _TABLE_LINE = re.compile(r"\s*\[")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """An account's answer, or why there is none."""
-
-    name: str
-    status: AuthStatus | None
-    error: str = ""
-
-    @property
-    def usable(self) -> bool:
-        """Whether an agent could work with it now."""
-        return self.status is not None and self.status.state in ("ok", "expiring")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give it for JSON."""
-        if self.status is None:
-            return {"name": self.name, "state": "error", "cause": self.error}
-        until = self.status.until.isoformat() if self.status.until else None
-        quotas = [
-            {**asdict(quota), "resets_at": quota.resets_at.isoformat() if quota.resets_at else None}
-            for quota in self.status.quotas
-        ]
-        return {"name": self.name, **asdict(self.status), "until": until, "quotas": quotas}
-
-    def row(self) -> list[str]:
-        """Give its row of the table."""
-        if self.status is None:
-            return [self.name, "error", "", ""]
-        until = f"{self.status.until.astimezone():%Y-%m-%d %H:%M}" if self.status.until else ""
-        return [self.name, self.status.state.replace("_", " "), self.status.who, until]
-
-    def lines(self) -> list[str]:
-        """Give what stands below the table."""
-        if self.status is None:
-            return [f"{self.name}: {self.error}"]
-        details = [f"  {name}: {value}" for name, value in self.status.details.items()]
-        remedy = [f"  -> {self.status.remedy}"] if self.status.remedy else []
-        return [f"{self.name}:", *details, *remedy]
-
-
-async def ask_accounts(setup: Setup) -> list[Asked]:
-    """Ask each account that the toml names how it stands."""
-    return [await _ask(setup, name) for name in setup.settings.auths()]
-
-
-async def _ask(setup: Setup, name: str) -> Asked:
-    try:
-        instance = setup.instance("auth", name)
-        with anyio.fail_after(_PATIENCE):
-            async with started(instance) as auth:
-                with blamed(instance.provided.plugin, "to say how the account stands"):
-                    return Asked(name, await auth.status())
-    except PluginError as error:
-        return Asked(name, None, str(error))
-    except TimeoutError:
-        return Asked(name, None, f"no answer within {_PATIENCE:g} s")
 
 
 def store_key(setup: Setup, named: str | None, read: Callable[[], SecretStr]) -> list[str]:
@@ -89,7 +32,7 @@ def store_key(setup: Setup, named: str | None, read: Callable[[], SecretStr]) ->
     """
     instance = find_account(setup, named, TakesKey, "takes a key", "takes no key")
     key = read()
-    status = anyio.run(_do, instance, lambda auth: auth.set_key(key), "to store a key")
+    status = anyio.run(do, setup, instance, lambda auth: auth.set_key(key), "to store a key")
     who = f" {status.who}" if status.who else ""
     return [f"The key{who} is stored for {instance.name}.", *next_steps(setup, instance, status)]
 
@@ -102,15 +45,22 @@ def import_login(setup: Setup, named: str | None, file: Path) -> list[str]:
         ConfigError: The file holds no login.
     """
     instance = find_account(setup, named, ImportsLogin, "takes over a login", "takes over no login")
-    status = anyio.run(_do, instance, lambda auth: auth.import_login(file.absolute()), "to take over a login")
+    status = anyio.run(do, setup, instance, lambda auth: auth.import_login(file.absolute()), "to take over a login")
     who = f" of {status.who}" if status.who else ""
     return [f"The login{who} is stored for {instance.name}.", *next_steps(setup, instance, status)]
 
 
-async def _do(instance: Instance, work: Callable[[Any], Awaitable[AuthStatus]], doing: str) -> AuthStatus:
-    async with started(instance) as auth:
-        with blamed(instance.provided.plugin, doing):
-            return await work(auth)
+async def do(setup: Setup, instance: Instance, work: Callable[[Any], Awaitable[AuthStatus]], doing: str) -> AuthStatus:
+    """Start an account and do something with it; gives what it says of itself then.
+
+    Raises:
+        PluginError: The plugin has a fault.
+        Exception: What the contract lets the plugin raise.
+    """
+    plugin = instance.provided.plugin
+    async with account(setup, instance) as auth:
+        with blamed(plugin, doing):
+            return await guarded(partial(work, auth), plugin=plugin, doing=doing, returns=AuthStatus)
 
 
 def find_account(
@@ -121,6 +71,7 @@ def find_account(
     does_not: str,
     *,
     remedy: Callable[[Any | None], str] | None = None,
+    installed: bool = True,
 ) -> Instance:
     """Choose the instance: the one that is named, else the first of the toml's chain, else any that is installed.
 
@@ -132,6 +83,7 @@ def find_account(
         does_not: The same, of one that doesn't.
         remedy: Says what to do where the one that is named hasn't the ability, from its object; ``None`` where none
             of all has it.
+        installed: Whether one that the toml doesn't name will do.
 
     Raises:
         CommandError: None has the ability.
@@ -139,17 +91,18 @@ def find_account(
     """
     if named is not None:
         instance = setup.instance("auth", named)
-        auth = anyio.run(_made, instance)
+        auth = anyio.run(_made, setup, instance)
         if not isinstance(auth, ability):
             instead = remedy(auth) if remedy else "leave out --plugin to have one chosen"
             raise CommandError(f'the account "{named}" {does_not}', remedy=instead)
         return instance
-    others = [plugin.name for plugin in setup.host.plugins]
+    others = [plugin.name for plugin in setup.host.plugins] if installed else []
     for name in dict.fromkeys([*setup.settings.auths(), *others]):
         instance_or_none = _instance(setup, name)
-        if instance_or_none is not None and isinstance(anyio.run(_made, instance_or_none), ability):
+        if instance_or_none is not None and isinstance(anyio.run(_made, setup, instance_or_none), ability):
             return instance_or_none
-    raise CommandError(f"no installed auth plugin {does}", remedy=remedy(None) if remedy else "see: nanokimi plugins")
+    which = "installed auth plugin" if installed else "account of the toml"
+    raise CommandError(f"no {which} {does}", remedy=remedy(None) if remedy else "see: nanokimi plugins")
 
 
 def _instance(setup: Setup, name: str) -> Instance | None:
@@ -168,8 +121,8 @@ def _instance(setup: Setup, name: str) -> Instance | None:
         return None
 
 
-async def _made(instance: Instance) -> Any:
-    async with started(instance) as auth:
+async def _made(setup: Setup, instance: Instance) -> Any:
+    async with account(setup, instance) as auth:
         return auth
 
 

@@ -10,17 +10,23 @@ import anyio
 import typer
 from pydantic import SecretStr
 
-from nanokimi_core.cli.accounts import ask_accounts, import_login, store_key
+from nanokimi_core.cli.accounts import import_login, store_key
+from nanokimi_core.cli.credentials import log_out
+from nanokimi_core.cli.credentials import refresh as renew
 from nanokimi_core.cli.guard import FAILED
 from nanokimi_core.cli.login import log_in
 from nanokimi_core.cli.opening import find_setup
 from nanokimi_core.cli.options import Config, Json, command, new_group
-from nanokimi_core.cli.output import say, say_json, say_table
+from nanokimi_core.cli.output import note, on_terminal, say, say_json, say_table
+from nanokimi_core.cli.standing import ask_accounts
 from nanokimi_core.errors import CommandError
 from nanokimi_core.logs import keep_secret
 
 _LONGEST = 10_000
 
+Name = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="The auth plugin, or an instance of one.", show_default=False)
+]
 Instance = Annotated[
     str | None,
     typer.Option("--plugin", metavar="NAME", help="The auth plugin, or an instance of one, in place of the toml's."),
@@ -50,20 +56,49 @@ def status(ctx: typer.Context, json: Json = False, config: Config = None) -> Non
         raise typer.Exit(FAILED)
 
 
-@command(app, "login", "nanokimi auth login", "nanokimi auth login work")
+@command(app, "login", "nanokimi auth login", "nanokimi auth login work --region ai")
 def login(
     ctx: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="The auth plugin, or an instance of one.", show_default=False)
+    name: Name = None,
+    region: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the account, in place of the toml's: cn or ai.")
     ] = None,
     config: Config = None,
 ) -> None:
     """Log in to an account, by a code that you enter in a browser.
 
-    The browser may be on any machine. Without NAME it is the first account of the toml that logs in this way. A running
-    process uses the login from the next message on. Exits with 1 when it was not confirmed; Ctrl-C gives it up.
+    The browser may be on any machine; a terminal with room for it shows a QR code too. Without NAME it is the first
+    account of the toml that logs in this way. A running process uses the login from the next message on. Exits with 1
+    when it was not confirmed; Ctrl-C gives it up.
     """
-    for line in log_in(find_setup(ctx, config), name):
+    for line in log_in(find_setup(ctx, config), name, region):
+        say(line)
+
+
+@command(app, "logout", "nanokimi auth logout", "nanokimi auth logout work --yes")
+def logout(
+    ctx: typer.Context,
+    name: Name = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    config: Config = None,
+) -> None:
+    """Remove an account's stored login or key.
+
+    Without NAME it is the first account of the toml that stores one. The server isn't told: there it stays valid until
+    its own end.
+    """
+    for line in log_out(find_setup(ctx, config), name, _taken_for_granted if yes else _agree):
+        say(line)
+
+
+@command(app, "refresh", "nanokimi auth refresh")
+def refresh(ctx: typer.Context, name: Name = None, config: Config = None) -> None:
+    """Renew an account's login now, in place of when it is due.
+
+    Without NAME it is the first account of the toml that can be renewed. Exits with 1 when a new login is needed, with
+    75 when the login server can't be reached or is busy: then everything is as it was.
+    """
+    for line in renew(find_setup(ctx, config), name):
         say(line)
 
 
@@ -94,6 +129,23 @@ def import_file(
         raise CommandError(f"{file} is no file", remedy="name the kimi-code.json of a login")
     for line in import_login(find_setup(ctx, config), plugin, file):
         say(line)
+
+
+def _taken_for_granted(what: str) -> None:
+    """Ask nobody."""
+
+
+def _agree(what: str) -> None:
+    """Have a person agree.
+
+    Raises:
+        CommandError: There is nobody to ask.
+    """
+    if not on_terminal():
+        raise CommandError(f"nobody is there to agree to remove {what}", remedy="add --yes")
+    if not typer.confirm(f"Remove {what} from this machine?", default=False, err=True):
+        note("Nothing was removed.")
+        raise typer.Exit(FAILED)
 
 
 def read_key() -> SecretStr:

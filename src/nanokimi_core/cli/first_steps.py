@@ -58,13 +58,16 @@ def next_steps(location: Location, choices: Choices, *, stored: bool) -> None:
     steps = []
     if choices.auth == KEY and not stored and not os.environ.get("MOONSHOT_API_KEY"):
         steps.append("auth set-key")
-    if choices.auth == LOGIN and not stored:
-        steps.append("auth import kimi-code.json")
     if choices.backend == KIMI:
         steps.append("image build")
+    login = choices.auth == LOGIN and not stored
+    if login:
+        steps.append("auth login")  # the agent's own program logs in, so its image comes before
     if choices.backend != ECHO:
         steps.append("doctor")
     say("\nNext:" + "".join(f"\n  {command} {step}" for step in [*steps, "chat"]))
+    if login:
+        say(f"\nA login that was made on another machine can be brought here: {command} auth import kimi-code.json")
 
 
 def _command(location: Location) -> str:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import anyio
 
 from nanokimi_core.cli.accounts import find_account, next_steps
-from nanokimi_core.cli.opening import Setup, blamed, closed_after, started
+from nanokimi_core.cli.lending import account
+from nanokimi_core.cli.opening import Setup
 from nanokimi_core.cli.output import note, say
+from nanokimi_core.cli.picture import show_picture
+from nanokimi_core.config.location import FILE_NAME
 from nanokimi_core.contracts.auth import AuthStatus, ImportsLogin, LogsIn, ShowCode, TakesKey
-from nanokimi_core.errors import CommandError, LoginNeeded, PluginError
+from nanokimi_core.errors import CommandError, ConfigError
 from nanokimi_core.instances import Instance
-from nanokimi_core.supervision import fault
-
-_FIRST_CODE = 60.0  # seconds
-_SAYING_SO = 30.0  # seconds that a plugin has to end a login whose code has run out
-_LONGEST = 86400.0
-_DOING = "to log in"
+from nanokimi_core.signing_in import sign_in
 
 
-def log_in(setup: Setup, named: str | None) -> list[str]:
+def log_in(setup: Setup, named: str | None, region: str | None = None) -> list[str]:
     """Find the account that logs in by a code, and go through its login; gives what to say at the end.
+
+    Args:
+        setup: Where to look.
+        named: The account that is meant.
+        region: In place of the one in its table.
 
     Raises:
         CommandError: No account logs in by a code; or the login was not confirmed.
@@ -37,21 +41,53 @@ def log_in(setup: Setup, named: str | None) -> list[str]:
         "does not log in by a code",
         remedy=lambda auth: _instead(auth, named),
     )
+    line = ""
+    if region is not None:
+        setup, instance, line = _in_region(setup, instance, region)
     try:
-        status = anyio.run(_follow, instance)
+        status = anyio.run(_follow, setup, instance)
     except KeyboardInterrupt:
         note(f"nanokimi: the login for {instance.name} was given up; how the account stands: nanokimi auth status")
         raise
-    except LoginNeeded as error:
-        raise _not_made(instance, str(error)) from error
-    if status.state not in ("ok", "expiring"):
-        raise _not_made(instance, status.remedy or f"its state is {status.state.replace('_', ' ')}")
     who = f" of {status.who}" if status.who else ""
-    return [f"The login{who} is stored for {instance.name}.", *next_steps(setup, instance, status)]
+    models = status.details.get("models")
+    said = [f"The login{who} is stored for {instance.name}.", *([f"Its models: {models}"] if models else [])]
+    return [*said, *next_steps(setup, instance, status), *([line] if line else [])]
 
 
-def _not_made(instance: Instance, said: str) -> CommandError:
-    return CommandError(f"there is no new login for {instance.name}", remedy=said)
+async def _follow(setup: Setup, instance: Instance) -> AuthStatus:
+    async with account(setup, instance) as auth:
+        return await sign_in(instance.name, auth, plugin=instance.provided.plugin, show=_show)
+
+
+def _in_region(setup: Setup, instance: Instance, region: str) -> tuple[Setup, Instance, str]:
+    """Replace the region of an account's table for this run; gives too what to say of the toml, if anything.
+
+    Raises:
+        CommandError: The account has no region, or can't be in this one.
+    """
+    name, settings = instance.name, setup.settings
+    if "region" not in type(instance.config).model_fields:
+        raise CommandError(f'the account "{name}" has no region to choose', remedy="leave out --region")
+    tables = {**settings.plugins, name: {**settings.plugins.get(name, {}), "region": region}}
+    there = replace(setup, settings=settings.model_copy(update={"plugins": tables}))
+    try:
+        changed = there.instance("auth", name)
+    except ConfigError as error:
+        raise _wrong_region(name, region, error) from error
+    if changed.config == instance.config:
+        return there, changed, ""
+    toml = setup.location.toml or FILE_NAME
+    said = f'To use this login, write into the table [plugins.{name}] of {toml}: region = "{region}"'
+    return there, changed, said
+
+
+def _wrong_region(name: str, region: str, error: ConfigError) -> CommandError:
+    """Say it of the command line, for the toml is right."""
+    said = error.message.rpartition(f"[plugins.{name}]")[2].strip(" :")
+    wrong = CommandError(f'the account "{name}" can\'t be in the region "{region}": {said}', remedy=error.remedy)
+    wrong.exit_code = error.exit_code
+    return wrong
 
 
 def _instead(auth: Any | None, named: str | None) -> str:
@@ -64,49 +100,15 @@ def _instead(auth: Any | None, named: str | None) -> str:
     return ", or ".join(ways) or "see: nanokimi auth status"
 
 
-async def _follow(instance: Instance) -> AuthStatus:
-    """Show what a login shows, and give the status that it ends with.
-
-    Raises:
-        CommandError: The code ran out.
-        LoginNeeded: The plugin says that it came to nothing.
-        PluginError: It ended without a status, or gives something else than it should.
-    """
-    plugin, codes = instance.provided.plugin, 0
-    status: AuthStatus | None = None
-    async with started(instance) as auth:
-        # One scope around all of it: an async generator may keep scopes open, which must be closed inside of ours.
-        with anyio.CancelScope(deadline=anyio.current_time() + _FIRST_CODE) as limit, blamed(plugin, _DOING):
-            async with closed_after(auth.login()) as events:
-                async for event in events:
-                    if isinstance(event, AuthStatus):
-                        status = event
-                        break
-                    limit.deadline = anyio.current_time() + _show(event, instance)
-                    codes += 1
-    if status is not None:
-        return status
-    if limit.cancelled_caught and codes:
-        raise _not_made(instance, "the code has run out; run the command again")
-    late = f"it showed no code within {_FIRST_CODE:g} s"
-    raise fault(plugin, _DOING, late if limit.cancelled_caught else "its login ended without an AuthStatus")
-
-
-def _show(event: Any, instance: Instance) -> float:
-    """Show a code, and give the seconds in which the login must be over."""
-    if not (isinstance(event, ShowCode) and isinstance(event.expires_at, datetime) and event.expires_at.tzinfo):
-        said = f"{event.expires_at!r}, which has no zone" if isinstance(event, ShowCode) else type(event).__name__
-        raise _fault_of_code(instance, said)
-    left = (event.expires_at - datetime.now(UTC)).total_seconds()
-    ends = event.expires_at.astimezone()
-    say("Open this page in a browser, on any machine, and enter the code:")
-    say(f"\n    {event.url}\n    {event.code}\n")
+async def _show(code: ShowCode) -> None:
+    """Show a code, and until when it counts."""
+    left = (code.expires_at - datetime.now(UTC)).total_seconds()
+    drawn = show_picture(code.complete_url or code.url)
+    scan = ", or scan this with a phone," if drawn else ""
+    say(f"Open this page in a browser, on any machine{scan} and enter the code:")
+    say(f"\n    {code.url}\n    {code.code}\n")
+    ends = code.expires_at.astimezone()
     say(f"The code counts until {ends:%H:%M:%S} ({_minutes(left)}). Waiting for you to confirm; Ctrl-C gives it up.")
-    return min(max(left, 0.0), _LONGEST) + _SAYING_SO
-
-
-def _fault_of_code(instance: Instance, said: str) -> PluginError:
-    return fault(instance.provided.plugin, _DOING, f"its login gave {said}, where a ShowCode or an AuthStatus belongs")
 
 
 def _minutes(seconds: float) -> str:

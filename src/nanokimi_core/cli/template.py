@@ -123,7 +123,7 @@ def _key(choices: Choices) -> str:
 def _login(choices: Choices) -> str:
     lines = [
         "",
-        "# The login itself is stored by: nanokimi auth import kimi-code.json",
+        "# The login itself is made by: nanokimi auth login (or brought by: nanokimi auth import kimi-code.json)",
         f"[plugins.{LOGIN}]",
         _line("region", choices.region, '"cn": kimi.com; "ai": kimi.ai'),
         _off("path", "…/credentials", "a folder of your own, in place of the one in the data folder"),

@@ -19,7 +19,7 @@ _BACKENDS = [(KIMI, "Kimi, in a Docker container of its own for each chat"), (EC
 _ACCOUNTS = [
     ((KEY, "kimi-code"), "an API key that a Kimi Code member makes (sk-kimi-…): nothing to renew"),
     ((KEY, "platform"), "an API key of Moonshot's platform, paid from a balance"),
-    ((LOGIN, ""), "the login of a Kimi subscription (kimi login)"),
+    ((LOGIN, ""), "a Kimi subscription (nanokimi auth login)"),
 ]
 _REGIONS = [("cn", "kimi.com, moonshot.cn"), ("ai", "kimi.ai, moonshot.ai")]
 
