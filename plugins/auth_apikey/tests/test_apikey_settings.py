@@ -67,6 +67,12 @@ def test_a_model_brings_its_context_size_and_both_can_be_set() -> None:
     "table",
     [
         {"keys": "x"},
+        {"keys": []},
+        {"keys": [{"env": "A"}] * 17},
+        {"keys": [{"env": "A", "file": "b"}]},
+        {"keys": [5]},
+        {"order": "random"},
+        {"usage_minutes": -1},
         {"key": {"env": "A", "fle": "b"}},
         {"key": {"text": "x"}},
         {"account": "moonshot"},
@@ -149,3 +155,21 @@ def test_a_literal_key_in_a_toml_that_others_can_read_is_refused_with_the_comman
 def test_a_literal_key_from_nowhere_is_refused_with_what_to_do_instead() -> None:
     assert "nanokimi auth set-key" in refusal({"key": CANARY})
     assert "nanokimi auth set-key" in refusal({"key": CANARY}, {"config_path": None, "base": Path("/")})
+
+
+def test_one_key_and_several_do_not_go_together() -> None:
+    assert "leave out key" in refusal({"key": {"env": "A"}, "keys": [{"env": "B"}]})
+
+
+def test_several_keys_are_as_hidden_as_one(tmp_path: Path) -> None:
+    keys = [CANARY, {"env": "A"}, {"file": "k"}]
+    settings = Settings.model_validate({"keys": keys}, context=toml_of_mode(tmp_path, 0o600))
+    assert settings.keys is not None
+    literal, _, file = settings.keys
+    assert isinstance(literal, LiteralKey)
+    assert file.file == tmp_path / "k"
+    for shown in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
+        assert CANARY not in shown
+    assert literal.text.get_secret_value() == CANARY
+    assert "chmod 600" in refusal({"keys": keys}, toml_of_mode(tmp_path, 0o644))
+    assert "a key itself" in refusal({"keys": [{"env": "A"}, {"file": CANARY}]})

@@ -104,9 +104,12 @@ class ApiKey:
 
     async def status(self) -> AuthStatus:
         """Say which key serves and how each stands, by their last four characters, and what the account has left."""
+        return await self._status(asks=True)
+
+    async def _status(self, *, asks: bool) -> AuthStatus:
         try:
             found, standings = await to_thread.run_sync(self._look)
-            if await self._watch.ask_for_status(standings):
+            if asks and await self._watch.ask_for_status(standings):
                 found, standings = await to_thread.run_sync(self._look)
         except KeyProblem as problem:
             details = {"cause": problem.cause, **where(self._settings)}
@@ -115,7 +118,7 @@ class ApiKey:
         return replace(status, remedy=self._named(status.remedy))
 
     async def set_key(self, key: SecretStr) -> AuthStatus:
-        """Check the key's form and store it in this instance's folder, mode 0600.
+        """Check the key's form and store it in this instance's folder, mode 0600; no server is asked.
 
         Raises:
             ConfigError: It can't be a key of this account, or the toml says that the key is somewhere else.
@@ -134,7 +137,7 @@ class ApiKey:
         except KeyProblem as problem:
             raise ConfigError(problem.cause, remedy=problem.remedy) from None
         await to_thread.run_sync(_store, self._context.folder / STORED_NAME, text)
-        status = await self.status()
+        status = await self._status(asks=False)
         if not os.environ.get(DEFAULT_VARIABLE):
             return status
         remedy = f"{tail(text)} is stored, but {DEFAULT_VARIABLE} is set and goes first: unset it to use this one"
