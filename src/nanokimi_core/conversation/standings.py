@@ -16,8 +16,9 @@ from nanokimi_core.errors import AccountAway, AgentError, Failure, LoginNeeded
 from nanokimi_core.logs import keep_secret
 
 _FIRST: dict[Failure, float] = {Failure.CREDENTIALS: 300.0, Failure.QUOTA: 300.0, Failure.MODEL: 30.0}
-_FIRST_AWAY = 15.0
+_FIRST_PROMISED = 15.0
 _LONGEST = 3600.0
+_FIRST_AWAY, _LONGEST_AWAY = 5.0, 60.0
 _RESORT, _LONGEST_RESORT = 2.0, 120.0
 _SOON, _LONGEST_SOON = 60.0, 600.0
 _LOOK_EVERY = 3.0
@@ -158,8 +159,7 @@ class Standings:
         if before is not None and name not in claims and _alike(before, kind, refused, away):
             return  # a turn that began before the account was down says nothing new
         times = before.times + 1 if before is not None else 1
-        first = _FIRST_AWAY if away or wait is not None else _FIRST[kind]
-        seconds = min(first * 2.0 ** (times - 1), _LONGEST)
+        seconds = _pause(kind, away, wait, times)
         asked = None if wait is None else min(max(wait.total_seconds(), 0.0), _LONGEST)
         if asked is not None:
             seconds = asked if times == 1 else max(asked, seconds)
@@ -270,6 +270,13 @@ class Standings:
                 self._well[name] = True
         else:
             self.restored(name)
+
+
+def _pause(kind: Failure, away: bool, wait: timedelta | None, times: int) -> float:
+    """Say for how many seconds an account is left alone that was tried so often in vain."""
+    if away:
+        return min(_FIRST_AWAY * 2.0 ** (times - 1), _LONGEST_AWAY)
+    return min((_FIRST[kind] if wait is None else _FIRST_PROMISED) * 2.0 ** (times - 1), _LONGEST)
 
 
 def _alike(before: Standing, kind: Failure, refused: tuple[str, str] | None, away: bool) -> bool:
