@@ -10,12 +10,20 @@ from pathlib import Path
 import pytest
 
 from nanokimi_core import Context, private_folder
+from testbed.cloud import Cloud
 from testbed.context import PluginContext
+from testbed.kept import Kept
 
 
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
     return PluginContext(private_folder(tmp_path / "data" / "oauth_file"), "oauth_file")
+
+
+@pytest.fixture
+def kept(tmp_path: Path, cloud: Cloud) -> Kept:
+    """An instance's folder, in which a keeper keeps a login of the stand-in login server."""
+    return Kept(tmp_path / "data" / "oauth_file", cloud)
 
 
 @pytest.fixture

@@ -283,7 +283,7 @@ class Keeper:
             if waited and now:
                 return found.login
             self._bound_renewals(force and not now)
-            return await self._attempt(found, force)
+            return await self._attempt(found, force or self.mark(found.login) == self._rejected)
 
     async def _attempt(self, found: Found, force: bool) -> Login:
         self._attempts += 1
@@ -319,6 +319,7 @@ class Keeper:
         if problem.kind in ("refused", "revoked", "expired"):
             self._lost = (self.mark(found.login), problem)
         await self._trouble.lost(problem)
+        self._trouble.plan(None, None)
         await self._trouble.write()
 
     async def _refresh(self, found: Found, force: bool) -> Login | Unsaved:

@@ -79,11 +79,8 @@ class FileLock:
 
     def try_take(self) -> bool:
         """Take it, if it is free."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self.path, flags, 0o600)
+        descriptor = self._open()
         try:
-            if self._owner is not None:
-                os.fchown(descriptor, *self._owner)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
@@ -99,6 +96,15 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        with suppress(FileExistsError):
+            descriptor = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            if self._owner is not None:
+                os.fchown(descriptor, *self._owner)
+            return descriptor
+        return os.open(self.path, flags)
 
 
 class DirectoryLock:
@@ -159,8 +165,13 @@ class DirectoryLock:
         return True
 
     def _give(self, path: Path) -> None:
-        if self._owner is not None:
-            os.chown(path, *self._owner, follow_symlinks=False)
+        if self._owner is None:
+            return
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            os.fchown(descriptor, *self._owner)
+        finally:
+            os.close(descriptor)
 
     def _remove_stale(self) -> bool:
         with suppress(FileNotFoundError):
