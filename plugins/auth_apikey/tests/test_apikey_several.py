@@ -266,8 +266,12 @@ async def test_keys_of_the_same_ending_are_told_apart_by_their_sources(context: 
 
 
 async def test_set_key_says_where_the_keys_are(context: PluginContext) -> None:
-    with pytest.raises(ConfigError, match=r"\[plugins.apikey\] keys in nanokimi.toml says where the keys are"):
-        await account(context, FIRST).set_key(SecretStr(SECOND))
+    settings = table(context, FIRST)
+    auth = ApiKey(Settings.model_validate({**settings, "keys": [*settings["keys"], {"env": "KEY_A"}]}), context)
+    with pytest.raises(ConfigError) as caught:
+        await auth.set_key(SecretStr(SECOND))
+    where = f"file {context.folder.parent / 'key-1'}, environment variable KEY_A"
+    assert caught.value.message == f"[plugins.apikey] keys in nanokimi.toml says where the keys are: {where}"
 
 
 # ------------------------------------------------------------------- canaries

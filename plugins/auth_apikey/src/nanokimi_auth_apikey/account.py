@@ -19,6 +19,7 @@ from nanokimi_auth_apikey.keys import (
     check_fit,
     check_form,
     for_instance,
+    place,
     tail,
 )
 from nanokimi_auth_apikey.refusals import Kind
@@ -123,13 +124,7 @@ class ApiKey:
         Raises:
             ConfigError: It can't be a key of this account, or the toml says that the key is somewhere else.
         """
-        taken = "keys" if self._settings.keys is not None else "key" if self._settings.key is not None else None
-        if taken is not None:
-            said = "where the key is" if taken == "key" else "where the keys are"
-            raise ConfigError(
-                f"[plugins.{self._context.name}] {taken} in nanokimi.toml says {said}",
-                remedy="change it there, or take that line out and run the command again",
-            )
+        self._check_that_it_is_not_elsewhere()
         text = key.get_secret_value().strip()
         try:
             check_form(text, "the input")
@@ -142,6 +137,17 @@ class ApiKey:
             return status
         remedy = f"{tail(text)} is stored, but {DEFAULT_VARIABLE} is set and goes first: unset it to use this one"
         return replace(status, remedy=remedy)
+
+    def _check_that_it_is_not_elsewhere(self) -> None:
+        settings = self._settings
+        if settings.key is None and settings.keys is None:
+            return
+        taken, what = ("key", "the key is") if settings.key is not None else ("keys", "the keys are")
+        places = ", ".join(place(source) for source in settings.keys or (settings.key,) if source is not None)
+        raise ConfigError(
+            f"[plugins.{self._context.name}] {taken} in nanokimi.toml says where {what}: {places}",
+            remedy="change it there, or take that line out and run the command again",
+        )
 
     def _look(self) -> tuple[Found, list[Standing]]:
         found = self._ring.found()

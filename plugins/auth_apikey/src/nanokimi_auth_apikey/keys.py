@@ -127,11 +127,18 @@ def _find(named: KeySource | None, settings: Settings, folder: Path, environ: Ma
     return Key(SecretStr(key), source)
 
 
+def place(named: KeySource) -> str:
+    """Say where a key is that the settings name."""
+    if isinstance(named, LiteralKey):
+        return "nanokimi.toml"
+    return f"environment variable {named.env}" if named.env is not None else f"file {named.file}"
+
+
 def _look(named: KeySource | None, folder: Path, environ: Mapping[str, str]) -> tuple[str, str]:
     if isinstance(named, LiteralKey):
-        return named.text.get_secret_value(), "nanokimi.toml"
+        return named.text.get_secret_value(), place(named)
     if named is not None and named.file is not None:
-        return read_key_file(named.file), f"file {named.file}"
+        return read_key_file(named.file), place(named)
     variable = DEFAULT_VARIABLE if named is None or named.env is None else named.env
     if environ.get(variable):
         return environ[variable], f"environment variable {variable}"
