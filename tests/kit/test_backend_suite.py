@@ -10,12 +10,13 @@ import pytest
 
 from kit.broken_backends import BROKEN
 from kit.good_backends import Parley, ParleyConfig, ParleyRig, Talk
+from kit.looks import PATIENT, Looks, asked_for, loops_of
 from nanokimi_core import Chat, Session, Spec, Turn
 from nanokimi_core.testing import BackendSuite
 from nanokimi_core.testing.conformance.backend.failing import FAILING
 from nanokimi_core.testing.conformance.backend.shape import SHAPE
 from nanokimi_core.testing.conformance.backend.suite import BACKEND_CHECKS
-from nanokimi_core.testing.conformance.checks import LOOPS, Finding, Loop, run_check
+from nanokimi_core.testing.conformance.checks import LOOPS, Loop, run_check
 from nanokimi_core.testing.echo_rig import EchoRig
 
 
@@ -27,24 +28,30 @@ class TestEcho(BackendSuite):
     rig = EchoRig
 
 
-def failed(rig: type[ParleyRig], meant: str, folder: Path, loop: Loop) -> list[Finding]:
-    """Give what fails; the check that is to fail gets less time, so that what it waits for in vain is soon over."""
-    hasty = type("Hasty", (rig,), {"patience": 6.0})
-    findings = []
-    for number, check in enumerate(BACKEND_CHECKS):
-        (folder / str(number)).mkdir()
-        findings.append(run_check(check, hasty if check.name == meant else rig, folder / str(number), loop))
-    return [finding for finding in findings if finding.outcome == "failed"]
+MEANT = {broken: meant for broken, (_, meant) in BROKEN.items()}
+
+
+def patient(broken: str, seconds: float) -> type[ParleyRig]:
+    return type("Patient", (BROKEN[broken][0],), {"patience": seconds})
+
+
+@pytest.fixture(scope="module")
+def looks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Looks[str]:
+    folder, lengthy = tmp_path_factory.mktemp("broken"), {"EntersToTheEnd": PATIENT}
+    return Looks(folder, BACKEND_CHECKS, MEANT, patient, asked_for(request), lengthy=lengthy)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("fault", BROKEN)
-def test_a_backend_with_one_fault_fails_the_check_meant_for_it_and_no_other(
-    fault: str, loop: Loop, tmp_path: Path
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_backend_with_one_fault_fails_the_check_meant_for_it(broken: str, loop: Loop, looks: Looks[str]) -> None:
+    assert looks.meant(broken, loop).outcome == "failed"
+
+
+@pytest.mark.parametrize(("broken", "loop"), loops_of(BROKEN))
+def test_a_backend_with_one_fault_fails_no_check_that_is_not_meant_for_it(
+    broken: str, loop: Loop, looks: Looks[str]
 ) -> None:
-    rig, meant = BROKEN[fault]
-    findings = failed(rig, meant, tmp_path, loop)
-    assert [finding.check.name for finding in findings] == [meant], "\n".join(map(str, findings))
+    assert looks.others_failed(broken, loop) == []
 
 
 @pytest.mark.parametrize(

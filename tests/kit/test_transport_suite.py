@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +10,17 @@ import pytest
 
 from nanokimi_core import Spec
 from nanokimi_core.testing import TransportSuite
-from nanokimi_core.testing.conformance.checks import LOOPS, Check, Finding, Loop, run_check
+from nanokimi_core.testing.conformance.checks import LOOPS, Loop, run_check
 from nanokimi_core.testing.conformance.transport.suite import TRANSPORT_CHECKS
 
 from . import broken_lives, broken_receiving, broken_sending
+from .looks import Looks, asked_for, loops_of
 from .transports import Pigeon, PigeonConfig, PigeonRig
 
 FAULTS = {**broken_receiving.FAULTS, **broken_sending.FAULTS, **broken_lives.FAULTS}
 BY_NAME = {check.name: check for check in TRANSPORT_CHECKS}
-LOOP_OF: dict[type[Pigeon], Loop] = {broken: LOOPS[number % len(LOOPS)] for number, broken in enumerate(FAULTS)}
-
-Case = tuple[type[Pigeon], Loop]
-
-ALONE = ("leaves nothing behind", "keeps its secrets")  # they look at the whole process
-HASTY = 1.5  # seconds: what a check waits for in vain it waits for as long
-LENGTHY: dict[type[Pigeon], float] = {broken_lives.LooksThingsUp: 20.0}  # the fault itself takes its time
-PATIENT, VERY_PATIENT = 9.0, 30.0
+ALONE = ("leaves nothing behind", "keeps its secrets")
+LENGTHY: dict[type[Pigeon], float] = {broken_lives.LooksThingsUp: 20.0}
 
 
 class TestPigeon(TransportSuite):
@@ -46,85 +39,28 @@ def rig_of(broken: type[Pigeon], seconds: float) -> type[PigeonRig]:
     return BrokenRig
 
 
-class Looks:
-    """Runs of checks against broken transports.
-
-    Most of their time is waiting, so the first look is had at some at once. On a busy machine that is no proof of
-    anything: what isn't as it should be is looked at again by the tests, which run one after the other.
-
-    Args:
-        folder: For all of them.
-        asked: Which broken transports to look at, on which loops.
-    """
-
-    def __init__(self, folder: Path, asked: set[Case]) -> None:
-        self._folder = folder
-        self._numbers = count()
-        self.meant: dict[Case, Finding] = {}
-        here = [broken for broken, loop in asked if loop == LOOP_OF[broken]]
-        self.others: dict[type[Pigeon], list[Finding]] = {broken: [] for broken in here}
-        self._look_for_what_is_meant(asked)
-        self._look_for_anything_else()
-
-    def look(self, check: Check, broken: type[Pigeon], loop: Loop, seconds: float) -> Finding:
-        folder = self._folder / str(next(self._numbers))
-        folder.mkdir()
-        return run_check(check, rig_of(broken, seconds), folder, loop)
-
-    def _look_for_what_is_meant(self, asked: set[Case]) -> None:
-        def first(case: Case) -> None:
-            broken, loop = case
-            self.meant[case] = self.look(BY_NAME[FAULTS[broken]], broken, loop, LENGTHY.get(broken, HASTY))
-
-        alone = [case for case in asked if FAULTS[case[0]] in ALONE]
-        for case in alone:
-            first(case)
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(first, asked.difference(alone)))
-
-    def _look_for_anything_else(self) -> None:
-        def first(case: tuple[type[Pigeon], Check]) -> None:
-            broken, check = case
-            self.others[broken].append(self.look(check, broken, LOOP_OF[broken], PATIENT))
-
-        cases = [(each, check) for each in self.others for check in TRANSPORT_CHECKS if check.name != FAULTS[each]]
-        alone = [case for case in cases if case[1].name in ALONE or case[0] is broken_lives.OneLineForAll]
-        for case in alone:
-            first(case)
-        with ThreadPoolExecutor(6) as pool:
-            list(pool.map(first, [case for case in cases if case not in alone]))
-
-
 @pytest.fixture(scope="module")
-def looks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looks]:
-    items = [item for item in request.session.items if isinstance(item, pytest.Function) and item.path == request.path]
-    params: list[dict[str, Any]] = [item.callspec.params for item in items if "looks" in item.fixturenames]
-    asked: set[Case] = {(each["broken"], each["loop"]) for each in params}
-    yield Looks(tmp_path_factory.mktemp("broken"), asked)
+def looks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looks[type[Pigeon]]]:
+    folder, lonely = tmp_path_factory.mktemp("broken"), (broken_lives.OneLineForAll,)
+    asked = asked_for(request)
+    more: Any = {"alone": ALONE, "lonely": lonely, "lengthy": LENGTHY, "at_once": 6}
+    yield Looks(folder, TRANSPORT_CHECKS, FAULTS, rig_of, asked, **more)
     broken_lives.clean()
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("broken", FAULTS)
 def test_a_broken_transport_fails_the_check_that_is_meant_for_its_fault(
-    broken: type[Pigeon], loop: Loop, looks: Looks
+    broken: type[Pigeon], loop: Loop, looks: Looks[type[Pigeon]]
 ) -> None:
-    finding = looks.meant[broken, loop]
-    for seconds in (PATIENT, VERY_PATIENT):
-        if finding.outcome != "failed" or finding.saw.startswith("the check was not over"):
-            finding = looks.look(finding.check, broken, loop, seconds)
-    assert finding.outcome == "failed"
+    assert looks.meant(broken, loop).outcome == "failed"
 
 
-@pytest.mark.parametrize(("broken", "loop"), LOOP_OF.items())
+@pytest.mark.parametrize(("broken", "loop"), loops_of(FAULTS))
 def test_a_broken_transport_fails_no_check_that_is_not_meant_for_its_fault(
-    broken: type[Pigeon], loop: Loop, looks: Looks
+    broken: type[Pigeon], loop: Loop, looks: Looks[type[Pigeon]]
 ) -> None:
-    failed = [finding for finding in looks.others[broken] if finding.outcome == "failed"]
-    for _ in range(2):
-        again = [looks.look(finding.check, broken, loop, VERY_PATIENT) for finding in failed]
-        failed = [finding for finding in again if finding.outcome == "failed"]
-    assert failed == []
+    assert looks.others_failed(broken, loop) == []
 
 
 @pytest.mark.parametrize("loop", LOOPS)
