@@ -132,6 +132,7 @@ WRONG_GRANTS: dict[str, tuple[Any, str]] = {
     "capabilities": (["thinking"], "capabilities is not a frozenset of texts"),
     "expires_at": (datetime(2020, 1, 1, tzinfo=UTC), "which is over"),
     "environment": (({"COLOUR": "green"},), "environment is not a tuple of pairs of texts"),
+    "mark": (7, "mark is 7, not a text"),
 }
 
 
@@ -153,6 +154,7 @@ WRONG_STATES: dict[str, tuple[Any, str]] = {
     "until": (1_900_000_000, "until is 1900000000, not a time with a zone"),
     "remedy": (None, "remedy is None, not a text"),
     "details": ({"uses": 3}, "details is not a dict of texts"),
+    "quotas": (["61 %"], "quotas is not a tuple of Quota"),
 }
 
 

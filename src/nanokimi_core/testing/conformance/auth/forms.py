@@ -58,6 +58,8 @@ def _wrong_in(grant: Grant) -> Iterator[str]:
         yield "capabilities is not a frozenset of texts"
     if not _are(given["environment"], tuple, tuple) or any(not _is_a_setting(each) for each in given["environment"]):
         yield "environment is not a tuple of pairs of texts"
+    if not isinstance(given["mark"], str):
+        yield f"mark is {grant.mark!r}, not a text"
     yield from _wrong_in_the_end(given["expires_at"])
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, get_args, get_type_hints
 
-from nanokimi_core.contracts.auth import Auth, AuthStatus, Grant
+from nanokimi_core.contracts.auth import Auth, AuthStatus, Grant, Quota
 from nanokimi_core.supervision import describe
 from nanokimi_core.testing.conformance.auth.asking import USABLE, granted, standing
 from nanokimi_core.testing.conformance.checks import Check, DoesNotApply, check, expect
@@ -56,6 +56,9 @@ def _wrong_in(status: AuthStatus) -> Iterator[str]:
     details = given["details"]
     if not isinstance(details, dict) or any(not isinstance(each, str) for pair in details.items() for each in pair):
         yield "details is not a dict of texts"
+    quotas = given["quotas"]
+    if not isinstance(quotas, tuple) or any(not isinstance(each, Quota) for each in quotas):
+        yield "quotas is not a tuple of Quota"
 
 
 @check("auth")
