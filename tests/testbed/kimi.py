@@ -111,7 +111,7 @@ class LoginAccount(Account):
         self.login = cloud.new_login(expires_in)
 
     def file(self, agent: str) -> Path:
-        return self.folder / "credentials" / f"{self._name(agent)}.json"
+        return self.folder / "credentials" / f"{login_name(self.cloud, agent)}.json"
 
     async def grant(self, need: Need) -> Grant:
         self.asked += 1
@@ -127,7 +127,7 @@ class LoginAccount(Account):
             model="kimi-for-coding",
             context_size=262_144,
             fingerprint=f"login-{self.fingerprint}",
-            oauth_key=f"oauth/{self._name(need.agent)}",
+            oauth_key=f"oauth/{login_name(self.cloud, need.agent)}",
             mounts=tuple(Mount(self.folder / part, need.agent_home / part, read_only=False) for part in parts),
             capabilities=frozenset({"thinking"}),
             environment=(
@@ -136,12 +136,61 @@ class LoginAccount(Account):
             ),
         )
 
-    def _name(self, agent: str) -> str:
-        if agent != "kimi-code":
-            return "kimi-code"
-        where = {"oauthHost": self.cloud.oauth_host, "baseUrl": self.cloud.base_url_coding}
-        digest = hashlib.sha256(json.dumps(where, separators=(",", ":")).encode()).hexdigest()
-        return f"kimi-code-env-{digest[:16]}"
+
+class AccessAccount(Account):
+    """A login of which containers see an access token alone, in a read-only directory."""
+
+    def __init__(self, cloud: Cloud, folder: Path) -> None:
+        super().__init__(cloud)
+        self.folder = folder
+        self.token = ""
+        self.refused: list[Grant] = []
+        self._names: set[str] = set()
+        self.renew()
+
+    async def rejected(self, grant: Grant, why: str) -> None:
+        await super().rejected(grant, why)
+        self.refused.append(grant)
+
+    def renew(self) -> str:
+        """Put a new token in the place of the old one, as a keeper does."""
+        self.token = self.cloud.new_login()["access_token"]
+        for name in self._names:
+            self._write(name)
+        return self.token
+
+    async def grant(self, need: Need) -> Grant:
+        self.asked += 1
+        name = login_name(self.cloud, need.agent)
+        private_folder(self.folder).chmod(0o755)
+        self._names.add(name)
+        self._write(name)
+        return Grant(
+            provider="kimi",
+            base_url=self.cloud.base_url_coding,
+            model="kimi-for-coding",
+            context_size=262_144,
+            fingerprint=f"access-{self.fingerprint}",
+            oauth_key=f"oauth/{name}",
+            mounts=(Mount(self.folder, need.agent_home / "credentials"),),
+            environment=(
+                ("KIMI_CODE_OAUTH_HOST", self.cloud.oauth_host),
+                ("KIMI_CODE_BASE_URL", self.cloud.base_url_coding),
+            ),
+        )
+
+    def _write(self, name: str) -> None:
+        file = {"access_token": self.token, "refresh_token": "", "expires_at": 0, "scope": "", "token_type": "Bearer"}
+        write_private(self.folder / f"{name}.json", json.dumps(file).encode(), mode=0o644)
+
+
+def login_name(cloud: Cloud, agent: str) -> str:
+    """How an agent calls the file of a login at these servers."""
+    if agent != "kimi-code":
+        return "kimi-code"
+    where = {"oauthHost": cloud.oauth_host, "baseUrl": cloud.base_url_coding}
+    digest = hashlib.sha256(json.dumps(where, separators=(",", ":")).encode()).hexdigest()
+    return f"kimi-code-env-{digest[:16]}"
 
 
 def give(path: Path, user: tuple[int, int]) -> None:

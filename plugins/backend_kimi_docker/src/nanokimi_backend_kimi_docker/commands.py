@@ -27,7 +27,7 @@ PATIENCE = timedelta(minutes=15)
 """How long a login waits for a person; kimi-code itself waits no longer, and kimi-cli would for ever."""
 
 _FIRST_SECONDS = 90.0
-_REFRESH_SECONDS = 120.0
+_REFRESH_SECONDS = 90.0
 _SETTLE_SECONDS = 0.5
 _MOST_AT_ONCE = 4
 _CREDENTIALS = "credentials"

@@ -171,6 +171,11 @@ def _quota(code: int | None, kind: str, message: str) -> bool:
     return "quota" in kind or (code == 429 and any(sign in message for sign in _QUOTA_SIGNS))
 
 
+def _access_only(code: int | None, kind: str, message: str) -> bool:
+    """What kimi-code says after a 401 where the login's file has no token by which it could refresh."""
+    return code is None and "has no refresh_token" in message
+
+
 def _rights(code: int | None, kind: str, message: str) -> bool:
     return code == 403
 
@@ -217,6 +222,7 @@ _RULES: tuple[tuple[_Rule, Failure, str, str], ...] = (
     (_model, Failure.MODEL, "", 'choose a model that the account has, "{model}" was asked for' + _KEPT),
     (_too_many, Failure.RATE_LIMIT, "the server wants fewer requests", _WAIT),
     (_away, Failure.RATE_LIMIT, "", _UNREACHED),
+    (_access_only, Failure.CREDENTIALS, "the server takes this access token no longer (401)", _LOGIN),
     (_rights, Failure.CREDENTIALS, "the account may not do this", _RIGHTS),
     (_credentials, Failure.CREDENTIALS, "", _LOGIN),
 )
