@@ -27,6 +27,7 @@ pytestmark = pytest.mark.anyio
 
 MakeBot = Callable[..., Bot]
 HOUR = 3600.0
+QUARTER = 900.0
 NO_TIME = 60.0
 """Seconds that an hour takes at most on a slow machine."""
 
@@ -192,11 +193,11 @@ async def test_a_hold_passes_at_once_and_not_before_its_time(nanokimi_bot: MakeB
 
 
 async def test_an_unused_session_is_left_after_its_time(nanokimi_bot: MakeBot, nanokimi_clock: FakeClock) -> None:
-    async with nanokimi_bot(toml={"limits": {"idle_timeout": "1h"}}) as bot:
+    async with nanokimi_bot(toml={"limits": {"idle_timeout": "15m"}}) as bot:
         await bot.says("hello")
         await bot.answer()
         await bot.settled()
-        await nanokimi_clock.advance(HOUR - NO_TIME)
+        await nanokimi_clock.advance(QUARTER - NO_TIME)
         assert bot.backend.up == 1
         await nanokimi_clock.advance(2 * NO_TIME)
         assert bot.backend.up == 0
@@ -228,12 +229,12 @@ async def test_the_pace_of_a_network_is_kept_without_waiting(nanokimi_bot: MakeB
 
 async def test_a_send_is_tried_again_when_the_network_said(nanokimi_bot: MakeBot, nanokimi_clock: FakeClock) -> None:
     async with nanokimi_bot() as bot:
-        bot.network.fail_next(NotSent("flooding", retry_after=timedelta(hours=2)))
+        bot.network.fail_next(NotSent("flooding", retry_after=timedelta(minutes=20)))
         await bot.says("hello")
         await bot.settled()
-        await nanokimi_clock.advance(HOUR)
+        await nanokimi_clock.advance(QUARTER)
         assert bot.chat().shown == []
-        await nanokimi_clock.advance(1.5 * HOUR)
+        await nanokimi_clock.advance(QUARTER)
         assert bot.chat().shown == ["1: hello"]
 
 
