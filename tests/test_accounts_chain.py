@@ -308,7 +308,7 @@ async def test_where_no_account_works_one_chat_tries_for_all_and_its_first_word_
     tmp_path: Path, nanokimi_clock: FakeClock, bank: Bank
 ) -> None:
     bank.gates["one"] = anyio.Event()
-    async with bank.bot(tmp_path, "a", clock=nanokimi_clock, toml={"limits": {"max_turns": 50}}) as bot:
+    async with bank.bot(tmp_path, "a", clock=nanokimi_clock, toml={"limits": {"turn_silence": "1h"}}) as bot:
         bring_down(bank, "a", "used up")
         chats = [f"c{number}" for number in range(6)]
         for chat in chats:
