@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import stat
 from pathlib import Path
 
-import pytest
-import segno
-
-from nanokimi_core.cli.picture import drawn
+from cli.test_cli_picture import code_of, modules
 from testbed.site import Call, Site
 from testbed.third_party.guild import ENDS
 from testbed.third_party.hands import COMPLETE
@@ -130,49 +126,8 @@ def test_ctrl_c_ends_the_agents_login_and_its_backend_and_leaves_nothing(site: S
     assert happened(site) == ["up", "login over", "down"]
     assert list((site.data / "plugins" / "guild").iterdir()) == []
     assert "Traceback" not in terminal.seen
-    assert modules(shown, light="█") == wanted()  # a terminal without colours draws what is light
-
-
-def test_a_terminal_with_colours_shows_the_page_with_the_code_as_black_on_white(site: Site) -> None:
-    set_up(site)
-    with site.terminal("auth", "login", kind="xterm-256color") as terminal:
-        assert terminal.ended() == 0
-    plain, colours = re.subn("\x1b\\[30;47m", "", terminal.seen)
-    assert colours > 10
-    assert modules(plain.replace("\x1b[0m", ""), light=" ") == wanted()
-    assert "or scan this with a phone, and enter the code:" in plain
-
-
-def test_a_terminal_without_room_or_without_the_characters_gets_no_picture(site: Site) -> None:
-    set_up(site)
-    for odd in ({"COLUMNS": "30"}, {"LINES": "10"}, {"PYTHONIOENCODING": "ascii"}):
-        site.environment = odd
-        with site.terminal("auth", "login") as terminal:
-            assert terminal.ended() == 0
-        assert "guild.example/enter" in terminal.seen
-        assert not {"█", "▀", "scan", "?????"} & {*terminal.seen, *terminal.seen.split()}
-
-
-def wanted() -> list[list[bool]]:
-    return [[bool(module) for module in row] for row in segno.make_qr(COMPLETE, error="l").matrix_iter(border=2)]
-
-
-def modules(shown: str, *, light: str) -> list[list[bool]]:
-    """Read a picture back: which of its modules are dark."""
-    lines = [line.rstrip("\r") for line in shown.split("\n")]
-    picture = [line for line in lines if len(line) == len(wanted()) and set(line) <= set(" ▀▄█")]
-    rows: list[list[bool]] = []
-    for line in picture:
-        rows += [[sign in "▀█" for sign in line], [sign in "▄█" for sign in line]]
-    dark = light == " "
-    return [[module == dark for module in row] for row in rows[: len(wanted())]]
-
-
-@pytest.mark.parametrize("count", [2, 3])
-def test_a_picture_has_two_rows_in_a_line_and_an_odd_one_alone(count: int) -> None:
-    assert (
-        drawn([[True, False, True], [True, True, False], [False, True, False]][:count]) == ["█▄▀", " ▀ "][: count - 1]
-    )
+    assert modules(shown, light="█") == code_of(COMPLETE)  # a terminal without colours draws what is light
+    assert "or scan this with a phone, and enter the code:" in shown
 
 
 # --------------------------------------------------------------------- logout
@@ -193,6 +148,13 @@ def test_logging_out_asks_removes_and_says_what_lives_on_at_the_server(call: Cal
     assert third == "The toml still uses guild; to log in again: nanokimi auth login guild"
     assert not member(site).exists()
     assert happened(site) == ["up", "login over", "down"]  # leaving needs no agent
+
+
+def test_logging_out_of_an_account_that_has_others_says_so(call: Call, site: Site) -> None:
+    set_up(site, guild='reserve = "Bo"')
+    member(site).parent.mkdir(parents=True)
+    member(site).write_text("Ana")
+    assert call("auth", "logout", "-y").out.splitlines()[-1] == "guild has others, and goes on with them: Bo."
 
 
 def test_who_does_not_agree_keeps_the_login(site: Site) -> None:
@@ -227,6 +189,7 @@ def test_a_refresh_says_until_when_and_whether_a_login_or_only_time_is_needed(ca
     done = call("auth", "refresh")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"The login of Ana in cn is renewed for guild; the new token lasts until {LOCAL}:00 (")
+    assert happened(site)[-3:] == ["up", "refreshed", "down"]
     change(site, guild='refreshing = "needs a login"')
     lost = call("auth", "refresh", "guild")
     assert (lost.code, lost.err) == (1, "nanokimi: the guild wants a new login; log in with: nanokimi auth login\n")

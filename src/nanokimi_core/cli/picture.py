@@ -20,7 +20,7 @@ def show_picture(address: str) -> bool:
     """
     if sys.stdout is None or not sys.stdout.isatty() or not _can_draw(sys.stdout.encoding):
         return False
-    modules = _modules(address)
+    modules = modules_of(address)
     room = shutil.get_terminal_size()
     if not modules or len(modules[0]) > room.columns or (len(modules) + 1) // 2 >= room.lines:
         return False
@@ -35,7 +35,7 @@ def drawn(modules: Sequence[Sequence[bool]]) -> list[str]:
     return ["".join(_BLOCKS[pair] for pair in zip(above, below, strict=True)) for above, below in pairs]
 
 
-def _modules(address: str) -> list[list[bool]]:
+def modules_of(address: str) -> list[list[bool]]:
     """Give the rows of dark and light modules, with a light border; none where the address is too long for a QR."""
     import segno
 

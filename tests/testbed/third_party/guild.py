@@ -34,6 +34,7 @@ class GuildTable(BaseModel):
 
     region: Literal["cn", "ai"] = "cn"
     refreshing: Literal["works", "needs a login", "is away"] = "works"
+    reserve: str = ""
 
 
 class Guild:
@@ -53,6 +54,8 @@ class Guild:
 
     async def status(self) -> AuthStatus:
         assert self.agent is not None
+        if not self.file.exists() and self.config.reserve:
+            return AuthStatus("ok", self.config.reserve)
         if not self.file.exists():
             return AuthStatus("login_needed", remedy="nanokimi auth login")
         quotas = (
@@ -79,6 +82,8 @@ class Guild:
             raise LoginNeeded("the guild wants a new login; log in with: nanokimi auth login")
         if self.config.refreshing == "is away":
             raise AccountAway("the guild's server is busy", retry_after=timedelta(seconds=90))
+        assert self.agent is not None
+        await self.agent.refresh(())
         return await self.status()
 
 

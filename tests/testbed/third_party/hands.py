@@ -75,7 +75,7 @@ class Hands:
             self.note("login over")
 
     async def refresh(self, mounts: tuple[Mount, ...], environment: tuple[tuple[str, str], ...] = ()) -> None:
-        """Do nothing."""
+        self.note("refreshed")
 
 
 @hookimpl
