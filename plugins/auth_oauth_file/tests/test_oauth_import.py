@@ -1,38 +1,28 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nanokimi_auth_oauth_file import OAuthFile, Settings
+from nanokimi_auth_oauth_file.locks import FileLock
 from nanokimi_auth_oauth_file.login import parse
 from nanokimi_auth_oauth_file.store import Store
-from nanokimi_core import ConfigError, Context, Need, private_folder
-from testbed.cloud_oauth import OAuth
-
-CODE = Need("kimi-code", PurePosixPath("/home/node/.kimi-code"), (os.geteuid() or 1000, os.getegid() or 1000))
-CLI = Need("kimi-cli", PurePosixPath("/home/node/.kimi"), CODE.user)
-AI = "kimi-code-env-0e4f99c69cc27850"
+from nanokimi_core import ConfigError, Context, private_folder
+from testbed.cloud import Cloud
+from testbed.subscription import AI, CODE, account, new_login, put, seen
 
 
-def account(context: Context, **table: Any) -> OAuthFile:
-    return OAuthFile(Settings.model_validate(table), context)
-
-
-def new_login(expires_in: int = 900, **changes: Any) -> dict[str, Any]:
-    return OAuth().new_login(expires_in) | changes
-
-
-def put(folder: Path, login: Any, name: str = "kimi-code.json") -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / name
-    file.write_bytes(login if isinstance(login, bytes) else json.dumps(login).encode())
-    return file
+def is_held(path: Path) -> bool:
+    lock = FileLock(path)
+    taken = lock.try_take()
+    lock.release()
+    return not taken
 
 
 async def refusal(auth: OAuthFile, file: Path) -> str:
@@ -67,32 +57,6 @@ async def test_a_login_for_other_servers_gets_kimi_codes_name_for_them(context: 
 
 
 @pytest.mark.anyio
-async def test_a_login_replaces_the_one_that_kimi_cli_uses_under_its_name(context: Context, tmp_path: Path) -> None:
-    auth = account(context, region="ai")
-    await auth.import_login(put(tmp_path, new_login()))
-    await auth.grant(CLI)
-    login = new_login(900)
-    await auth.import_login(put(tmp_path, login))
-    (only,) = (context.folder / "credentials").iterdir()
-    assert (only.name, json.loads(only.read_bytes())) == ("kimi-code.json", login)
-
-
-@pytest.mark.anyio
-async def test_a_login_of_another_server_is_set_aside_and_not_lost(context: Context, tmp_path: Path) -> None:
-    china, abroad = new_login(5000), new_login()
-    await account(context).import_login(put(tmp_path, china))
-    await account(context, region="ai").import_login(put(tmp_path, abroad))
-    folder = context.folder / "credentials"
-    assert json.loads((folder / "kimi-code.json.from-auth.kimi.com").read_bytes()) == china
-    grant = await account(context, region="ai").grant(CODE)
-    assert grant.oauth_key == f"oauth/{AI}"
-    assert json.loads((folder / f"{AI}.json").read_bytes()) == abroad
-    await account(context).import_login(folder / "kimi-code.json.from-auth.kimi.com")
-    assert (await account(context).grant(CODE)).oauth_key == "oauth/kimi-code"
-    assert (await account(context, region="ai").grant(CODE)).oauth_key == f"oauth/{AI}"
-
-
-@pytest.mark.anyio
 async def test_an_import_goes_where_path_says(context: Context, tmp_path: Path) -> None:
     target = tmp_path / "shared/credentials"
     status = await account(context, path=str(target)).import_login(put(tmp_path, new_login()))
@@ -119,7 +83,7 @@ async def test_what_holds_no_login_is_refused_and_the_good_one_stays(
     auth = account(context)
     good = new_login()
     await auth.import_login(put(tmp_path, good))
-    assert said in await refusal(auth, put(tmp_path, login, "bad.json"))
+    assert said in await refusal(auth, put(tmp_path, login, "bad"))
     assert json.loads((context.folder / "credentials/kimi-code.json").read_bytes()) == good
 
 
@@ -127,7 +91,7 @@ async def test_what_holds_no_login_is_refused_and_the_good_one_stays(
 async def test_an_older_copy_of_the_same_login_is_refused(context: Context, tmp_path: Path) -> None:
     auth = account(context)
     await auth.import_login(put(tmp_path, new_login(900)))
-    said = await refusal(auth, put(tmp_path, new_login(-900), "kimi-code-old.json"))
+    said = await refusal(auth, put(tmp_path, new_login(-900), "kimi-code-old"))
     assert "newer login of the same account" in said
     put(context.folder / "credentials", {"access_token": "", "refresh_token": ""})
     assert (await auth.import_login(tmp_path / "kimi-code-old.json")).state == "ok"
@@ -140,14 +104,60 @@ async def test_a_file_that_is_missing_is_named(context: Context, tmp_path: Path)
 
 
 @pytest.mark.anyio
-async def test_an_import_of_a_new_login_ends_the_state_rejected(context: Context, tmp_path: Path) -> None:
-    file = put(tmp_path, new_login())
-    auth = account(context)
-    await auth.import_login(file)
-    await auth.rejected(await auth.grant(CODE), "401")
+async def test_a_login_of_another_server_keeps_its_name_and_is_not_lost(context: Context, tmp_path: Path) -> None:
+    china, abroad = new_login(5000), new_login()
+    await account(context).import_login(put(tmp_path, china))
+    await account(context, region="ai").import_login(put(tmp_path, abroad))
+    for region, login in (("cn", china), ("ai", abroad), ("cn", china)):
+        grant = await account(context, region=region).grant(CODE)
+        assert seen(grant)["access_token"] == login["access_token"]
+    newer = new_login(6000)
+    await account(context, region="ai").import_login(put(tmp_path, newer))
+    assert seen(await account(context).grant(CODE))["access_token"] == china["access_token"]
+    assert seen(await account(context, region="ai").grant(CODE))["access_token"] == newer["access_token"]
+
+
+@pytest.mark.anyio
+async def test_a_login_takes_the_name_of_one_of_another_server_which_is_set_aside(
+    context: Context, tmp_path: Path
+) -> None:
+    china, elsewhere = new_login(5000), new_login()
+    await account(context).import_login(put(tmp_path, elsewhere))
+    (context.folder / "origins.json").write_text(json.dumps({"kimi-code": "https://auth.elsewhere.example"}))
+    await account(context).import_login(put(tmp_path, china))
+    folder = context.folder / "credentials"
+    assert json.loads((folder / "kimi-code.json").read_bytes()) == china
+    assert json.loads((folder / "kimi-code.json.from-auth.elsewhere.example").read_bytes()) == elsewhere
+
+
+@pytest.mark.anyio
+async def test_an_import_ends_the_state_rejected(context: Context, tmp_path: Path, cloud: Cloud) -> None:
+    auth = account(context, cloud)
+    await auth.import_login(put(tmp_path, cloud.new_login()))
+    for _ in range(2):
+        await auth.rejected(await auth.grant(CODE), "401")
     assert (await auth.status()).state == "rejected"
-    await auth.import_login(put(tmp_path, new_login(1000)))
+    await auth.import_login(put(tmp_path, cloud.new_login(1000)))
     assert (await auth.status()).state == "ok"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("table", [{}, {"credentials": "shared"}])
+async def test_an_import_waits_for_the_locks_of_a_refresh(
+    context: Context, tmp_path: Path, table: dict[str, Any]
+) -> None:
+    folder = put(context.folder / "credentials", new_login()).parent
+    lock = FileLock(folder / "kimi-code.lock")
+    assert lock.try_take()
+    auth, login = account(context, **table), new_login(1000)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(auth.import_login, put(tmp_path, login))
+        with anyio.fail_after(20):
+            while not is_held(context.folder / "keeper.lock"):
+                await anyio.sleep(0.005)
+        assert json.loads((folder / "kimi-code.json").read_bytes()) != login
+        lock.release()
+    assert json.loads((folder / "kimi-code.json").read_bytes()) == login
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -155,7 +165,7 @@ async def test_an_import_of_a_new_login_ends_the_state_rejected(context: Context
 def test_no_content_at_all_replaces_a_good_login_by_a_bad_one(tmp_path: Path, content: Any) -> None:
     store = Store(Settings(), private_folder(tmp_path / "own"))
     target = put(tmp_path / "own/credentials", new_login())
-    file = put(tmp_path, content, "any.json")
+    file = put(tmp_path, content, "any")
     try:
         store.take(file)
     except ConfigError as error:

@@ -2,100 +2,123 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+import anyio
 from anyio import to_thread
-from pydantic import SecretStr
 
+from nanokimi_auth_oauth_file import standing
+from nanokimi_auth_oauth_file.api import ModelApi, NoAnswer
+from nanokimi_auth_oauth_file.device_login import DeviceLogin
+from nanokimi_auth_oauth_file.grants import Grants
+from nanokimi_auth_oauth_file.keeper import Keeper
 from nanokimi_auth_oauth_file.login import Login, LoginProblem, for_instance
+from nanokimi_auth_oauth_file.overview import Overview
+from nanokimi_auth_oauth_file.refused import Shortages
+from nanokimi_auth_oauth_file.refusing import Refusing
+from nanokimi_auth_oauth_file.serving import Serving
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_auth_oauth_file.store import Store, Stored
-from nanokimi_core import AuthStatus, ConfigError, Context, Grant, LoginNeeded, Mount, Need, Refusals
+from nanokimi_auth_oauth_file.usage import Usages
+from nanokimi_auth_oauth_file.watch import Watch
+from nanokimi_core import (
+    AgentCommands,
+    AuthStatus,
+    ConfigError,
+    Context,
+    Grant,
+    LoginNeeded,
+    Need,
+    ShowCode,
+)
 
 T = TypeVar("T")
-_SECRET = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*|sk-[\w-]{8,}")
+_ELSEWHERE = (
+    "use it on no other machine from now on: the first refresh here ends every other copy,"
+    " {file} included, and a refresh there would end this one"
+)
 
 
 class OAuthFile:
-    """An account whose login lies in directories that all containers share, read-write.
+    """An account by the login of a Kimi subscription.
 
-    The agents refresh it themselves, one at a time under their own locks, so that a refresh in one container is seen
-    by all others. A refreshed or newly imported login needs no restart: the fingerprint stays.
+    With ``credentials = "access-only"`` the keeper refreshes it, and containers see an access token in a directory that
+    they can only read. With ``"shared"`` its directories are in the containers, read-write, and the agents refresh it
+    under their own locks. A refreshed or newly imported login needs no restart: the fingerprint stays.
     """
 
     def __init__(self, settings: Settings, context: Context) -> None:
         self._settings = settings
         self._context = context
         self._store = Store(settings, context.folder)
+        self._serving = Serving(settings, context) if settings.credentials == "access-only" else None
+        self._keeper = Keeper(context, settings, changed=self._changed)
+        self._usages = Usages(settings, context.folder)
+        self._shortages = Shortages(context.folder)
+        self._watch = Watch(settings, context, self._readable, self._usages, self._shortages)
+        renew = self._keeper.renew if self._serving else None
+        self._refusing = Refusing(context, renew, self._usages, self._shortages)
+        self._overview = Overview(settings, context, self._serving, self._refusing, self._usages, self._shortages)
+        self._grants = Grants(settings, self._store, self._keeper, self._serving, context.log)
+        self._agent: AgentCommands | None = None
         self._need: Need | None = None
-        self._refusals = Refusals(context.folder)
-        self._warned = False
 
+    def use_agent(self, agent: AgentCommands) -> None:
+        """Take the agent's own commands, for ``login`` and ``refresher = "agent"``."""
+        self._agent = agent
+        self._grants.use_agent(agent)
+
+    # ----------------------------------------------------------------- for turns
     async def grant(self, need: Need) -> Grant:
         """Give the directories of the login, ready for the agent.
 
         Raises:
-            LoginNeeded: There is no login, or none that the agent could use.
+            LoginNeeded: There is no login, or none that can be used.
+            AccountAway: It has ended, and the login server is away.
         """
         self._need = need
         try:
-            stored = await _in_thread(lambda: self._store.prepare(need))
+            grant = await self._grants.give(need)
         except LoginProblem as problem:
             raise LoginNeeded(self._named(str(problem))) from None
-        self._warn_of_two_agents()
-        mounts = _mounts(stored, need)
-        return Grant(
-            provider="kimi",
-            base_url=self._settings.endpoint,
-            model=self._settings.model,
-            context_size=self._settings.context_size,
-            fingerprint=self._fingerprint(stored, mounts),
-            oauth_key=f"oauth/{stored.name}",
-            mounts=mounts,
-            capabilities=self._settings.capabilities,
-            expires_at=stored.login.until if stored.login and not stored.login.refreshable else None,
-            environment=self._environment(),
-        )
+        await _in_thread(self._shortages.granted)
+        return grant
 
     async def rejected(self, grant: Grant, why: str) -> None:
-        """Remember that the server refused the login as it is now; a refresh or an import makes it a new one."""
+        """Hear that the server refused a grant: a refused token is renewed, once for all; other reasons are noted."""
         try:
-            stored = await self._look()
+            stored = await self._find()
         except LoginProblem:
             return
-        said = _harmless(why, stored.login)
-        self._context.log.warning("the server refused the login in %s: %s", stored.file, said)
-        if stored.login is not None:
-            await to_thread.run_sync(self._refusals.note, _mark(stored.login), said)
+        if stored.login is None:
+            return
+        login = await self._refusing.hear(grant, why, stored.login)
+        self._watch.soon()
+        if login is not None and self._serving:
+            await self._serving.replace(login)
 
+    async def run(self) -> None:
+        """Keep the login fresh, and look what the account has left."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch.run)
+            await self._keeper.run()
+
+    # ----------------------------------------------------------------- for the owner
     async def status(self) -> AuthStatus:
         """Say how the login stands, without using it."""
-        details = {
-            "oauth_host": self._settings.host,
-            "base_url": self._settings.endpoint,
-            "model": self._settings.model,
-        }
         try:
-            stored = await self._look()
+            stored = await self._find()
         except LoginProblem as problem:
-            found = {"problem": problem.kind, "cause": problem.cause}
-            return AuthStatus("login_needed", remedy=self._named(problem.remedy), details=found | details)
-        status = describe(stored)
-        status = replace(status, details=status.details | details)
-        said = await to_thread.run_sync(self._refusals.of, _mark(stored.login)) if stored.login else None
-        if said is not None:
-            remedy = "log in again with kimi login, and run: nanokimi auth import FILE"
-            details = status.details | {"refused": said}
-            return replace(status, state="rejected", remedy=self._named(remedy), details=details)
-        return replace(status, remedy=self._named(status.remedy))
+            status = standing.missing(problem)
+        else:
+            status = await _in_thread(lambda: self._overview.of(stored))
+        details = status.details | await _in_thread(self._overview.set_up)
+        return replace(status, remedy=self._named(status.remedy), details=details)
 
     async def import_login(self, file: Path) -> AuthStatus:
         """Store another machine's credentials file, mode 0600, under the name that the agent expects.
@@ -103,93 +126,142 @@ class OAuthFile:
         Raises:
             ConfigError: It is not a credentials file, holds no login, or is older than the one that is here.
         """
-        try:
-            stored = await _in_thread(lambda: self._store.take(file))
-        except LoginProblem as problem:
-            raise ConfigError(problem.cause, remedy=problem.remedy) from None
-        status = describe(stored)
-        return replace(
-            status,
-            remedy=(
-                "use it on no other machine from now on: the first refresh here ends every other copy,"
-                f" {file} included, and a refresh there would end this one"
-            ),
-        )
+        with _as_config_error():
+            async with self._keeper.held():
+                stored = await _in_thread(lambda: self._store.take(file))
+        await self._taken(stored)
+        return replace(standing.describe(stored, self._settings), remedy=_ELSEWHERE.format(file=file))
 
-    async def _look(self) -> Stored:
+    async def login(self) -> AsyncIterator[ShowCode | AuthStatus]:
+        """Log in by a code, with the agent's own program; ends with the status, which names the account's models.
+
+        Raises:
+            LoginNeeded: It came to nothing, or another login is under way.
+            ConfigError: No backend that runs has a login of the agent's.
+        """
+        if self._agent is None:
+            raise ConfigError(
+                "logging in by a code needs the agent's own program, and no backend is here that has it",
+                remedy=self._named(
+                    'let the toml name one (backend = "kimi_docker"), or run: nanokimi auth import FILE'
+                ),
+            )
+        taken: list[Stored] = []
+
+        async def store(folder: Path) -> None:
+            taken.append(await self._take_new(folder))
+
+        login = DeviceLogin(self._context.folder, self._context.log)
+        async with aclosing(login.run(self._agent, self._grants.environment, store)) as codes:
+            async for code in codes:
+                yield code
+        yield await self._welcomed(taken[0])
+
+    async def log_out(self) -> AuthStatus:
+        """Remove the login from the instance's own folder, and the tokens that containers see.
+
+        Raises:
+            ConfigError: The toml's ``path`` says that it is somebody else's, or a file can't be removed.
+        """
+        with _as_config_error():
+            async with self._keeper.held():
+                await _in_thread(self._store.forget)
+            if self._serving:
+                await self._serving.clear()
+        await _in_thread(self._forget)
+        return await self.status()
+
+    async def refresh(self) -> AuthStatus:
+        """Refresh the login now.
+
+        Raises:
+            LoginNeeded: The server wants a new login.
+            AccountAway: The server can't be reached, or is busy.
+            ConfigError: The agents refresh it, not NanoKimi.
+        """
+        if self._serving is None:
+            raise ConfigError(
+                'with credentials = "shared" the agents refresh the login, each time that it is due',
+                remedy='write a message, or set credentials = "access-only"',
+            )
+        try:
+            await self._serving.replace(await self._keeper.renew(None))
+        except LoginProblem as problem:
+            raise LoginNeeded(self._named(str(problem))) from None
+        return await self.status()
+
+    # ----------------------------------------------------------------- the login on disk
+    async def _find(self) -> Stored:
         need = self._need
+        if self._serving is not None:
+            return await _in_thread(self._store.find)
         if need is None:
             return await _in_thread(self._store.look)
         return await _in_thread(lambda: self._store.look(need.agent, need.user))
 
+    async def _readable(self) -> Login | None:
+        try:
+            return (await self._find()).login
+        except LoginProblem:
+            return None
+
+    async def _changed(self, login: Login) -> None:
+        """Show the agents a login that is new; the keeper calls this before anybody gets it."""
+        if self._serving is not None:
+            await self._serving.replace(login)
+
+    async def _take_new(self, folder: Path) -> Stored:
+        async with self._keeper.held():
+            try:
+                return await _in_thread(lambda: self._store.take_new(folder))
+            except ConfigError as error:
+                raise LoginNeeded(f"the agent's login left nothing that can be kept ({error.message})") from None
+            except LoginProblem as problem:
+                raise LoginNeeded(self._named(str(problem))) from None
+
+    async def _taken(self, stored: Stored) -> None:
+        """Let all that is kept about the old login go, and show the agents the new one."""
+        await _in_thread(self._forget)
+        if stored.login is not None and not stored.login.expired(time.time()):
+            await self._changed(stored.login)
+
+    def _forget(self) -> None:
+        self._usages.forget()
+        self._shortages.end()
+
+    async def _welcomed(self, stored: Stored) -> AuthStatus:
+        """Say how a login that was just made stands, and which models its account has."""
+        await self._taken(stored)
+        status, model = await self.status(), self._settings.model
+        if stored.login is None:
+            return status
+        try:
+            models = await ModelApi(self._settings.endpoint, self._context.folder).models(stored.login.access_token)
+        except NoAnswer as none:
+            said = f"not known: {self._settings.endpoint} was asked, and {none}"
+            return replace(status, details=status.details | {"models": said})
+        status = replace(status, details=status.details | {"models": ", ".join(models) or "none"})
+        if model in models:
+            return status
+        remedy = f'the account has no model "{model}": set model in [plugins.{self._context.name}] to one that it has'
+        return replace(status, remedy="; ".join(filter(None, [status.remedy, remedy])))
+
+    # ----------------------------------------------------------------- words
     def _named(self, remedy: str) -> str:
         return for_instance(remedy, self._context.name)
 
-    def _environment(self) -> tuple[tuple[str, str], ...]:
-        """Name the servers where they aren't the default; both agents take them from the environment only."""
-        if self._settings.is_default:
-            return ()
-        return (("KIMI_CODE_BASE_URL", self._settings.endpoint), ("KIMI_CODE_OAUTH_HOST", self._settings.host))
 
-    def _fingerprint(self, stored: Stored, mounts: tuple[Mount, ...]) -> str:
-        settings = self._settings
-        parts = [stored.name, settings.host, settings.endpoint, settings.model, str(settings.context_size)]
-        parts += sorted(settings.capabilities)
-        parts += [f"{mount.source}:{mount.target}" for mount in mounts]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+@contextmanager
+def _as_config_error() -> Iterator[None]:
+    """Say what is wrong with a login as a command says it.
 
-    def _warn_of_two_agents(self) -> None:
-        if len(self._store.agents) > 1 and not self._warned:
-            self._warned = True
-            self._context.log.warning(
-                "kimi-code and kimi-cli share this login, and neither heeds the other's lock: a refresh at the same"
-                " moment can lose it; give each an instance and a login of its own"
-            )
-
-
-def describe(stored: Stored) -> AuthStatus:
-    """Say how a login stands that can be used."""
-    login, details = stored.login, {"file": str(stored.file)}
-    if login is None:
-        details["access_token"] = "not seen: only the container's user may read the file"  # noqa: S105
-        return AuthStatus("ok", details=details)
-    until = login.until
-    ended = login.expired(time.time())
-    if login.refreshable:
-        details["access_token"] = "ended; the agent refreshes it with the next message" if ended else _lasting(until)
-        return AuthStatus("ok", login.who, until, details=details)
-    details["access_token"] = _lasting(until)
-    remedy = "it can't be refreshed; before it ends, log in again with kimi login and run: nanokimi auth import FILE"
-    return AuthStatus("expiring", login.who, until, remedy, details)
-
-
-def _lasting(until: datetime | None) -> str:
-    if until is None:
-        return "its end is not known"
-    left = max(until - datetime.now(UTC), timedelta())
-    return f"lasts until {until:%Y-%m-%d %H:%M} UTC ({left.total_seconds() // 60:.0f} minutes)"
-
-
-def _mounts(stored: Stored, need: Need) -> tuple[Mount, ...]:
-    credentials = Mount(stored.place.credentials, need.agent_home / "credentials", read_only=False)
-    if need.agent != "kimi-code":
-        return (credentials,)
-    return (credentials, Mount(stored.place.locks, need.agent_home / "oauth", read_only=False))
-
-
-def _mark(login: Login) -> str:
-    """Tell one state of a login from another, without keeping a token."""
-    tokens = [token.get_secret_value() for token in (login.access_token, login.refresh_token)]
-    return hashlib.sha256(json.dumps(tokens).encode()).hexdigest()[:16]
-
-
-def _harmless(text: str, login: Login | None) -> str:
-    """Take tokens, and what looks like one, out of a text of the server's."""
-    tokens: list[SecretStr] = [login.access_token, login.refresh_token] if login else []
-    for token in tokens:
-        if value := token.get_secret_value():
-            text = text.replace(value, "…")
-    return " ".join(_SECRET.sub("…", text).split())[:300]
+    Raises:
+        ConfigError: Something is.
+    """
+    try:
+        yield
+    except LoginProblem as problem:
+        raise ConfigError(problem.cause, remedy=problem.remedy) from None
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

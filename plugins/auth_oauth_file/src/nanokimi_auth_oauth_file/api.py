@@ -1,16 +1,20 @@
-"""What NanoKimi itself asks the model API with the login's access token: what the account has, never a completion."""
+"""What NanoKimi itself asks the model API: ``GET {base_url}/models`` after a login, and ``GET {base_url}/usages``.
+
+Both are sent with the login's access token and the headers of ``server.identity``, which say that it is NanoKimi that
+asks. Redirects aren't followed. It never asks for a completion.
+"""
 
 from __future__ import annotations
 
 import json
-import platform
+from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 from pydantic import SecretStr
 
-from nanokimi_core import __version__
+from nanokimi_auth_oauth_file.server import identity
 
 _LARGEST = 1_048_576
 _MOST_MODELS = 50
@@ -29,48 +33,55 @@ class NoAnswer(Exception):
         self.status = status
 
 
-async def get(base_url: str, path: str, token: SecretStr, *, within: float = 10.0) -> Any:
-    """Ask for a JSON document.
+class ModelApi:
+    """An account's model API.
 
     Args:
-        base_url: Of the model API.
-        path: ``/models``, ``/usages``.
-        token: The access token.
-        within: Seconds for all of it.
-
-    Raises:
-        NoAnswer: None came, or another status than 200, or no JSON.
+        base_url: Without a slash at its end.
+        folder: The instance's own.
     """
-    headers = {
-        "Authorization": f"Bearer {token.get_secret_value()}",
-        "User-Agent": f"NanoKimi/{__version__} (Python {platform.python_version()})",
-        "Accept": "application/json",
-    }
-    said = f"it gave no answer within {within:g} s"
-    with anyio.move_on_after(within):
-        try:
-            async with (
-                httpx.AsyncClient(timeout=within) as client,
-                client.stream("GET", base_url + path, headers=headers) as response,
-            ):
-                return _read(response.status_code, await _body(response))
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            said = f"it can't be reached ({type(error).__name__})"
-    raise NoAnswer(said)
 
+    def __init__(self, base_url: str, folder: Path) -> None:
+        self._base_url = base_url
+        self._folder = folder
 
-async def models(base_url: str, token: SecretStr) -> list[str]:
-    """Ask which models an account has; gives the server's ids.
+    async def get(self, path: str, token: SecretStr, *, within: float = 10.0) -> Any:
+        """Ask for a JSON document.
 
-    Raises:
-        NoAnswer: It can't be learned.
-    """
-    found = await get(base_url, "/models", token)
-    listed = found.get("data") if isinstance(found, dict) else None
-    if not isinstance(listed, list):
-        raise NoAnswer("its answer lists no models")
-    ids = (each.get("id") for each in listed[:_MOST_MODELS] if isinstance(each, dict))
-    return [each for each in ids if isinstance(each, str) and 0 < len(each) <= _LONGEST_ID and each.isprintable()]
+        Args:
+            path: ``/models``, ``/usages``.
+            token: The access token.
+            within: Seconds for all of it.
+
+        Raises:
+            NoAnswer: None came, or another status than 200, or no JSON.
+        """
+        headers = await anyio.to_thread.run_sync(identity, self._folder)
+        headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+        said = f"it gave no answer within {within:g} s"
+        with anyio.move_on_after(within):
+            try:
+                async with (
+                    httpx.AsyncClient(timeout=within, headers=headers) as client,
+                    client.stream("GET", self._base_url + path) as response,
+                ):
+                    return _read(response.status_code, await _body(response))
+            except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+                said = f"it can't be reached ({type(error).__name__})"
+        raise NoAnswer(said)
+
+    async def models(self, token: SecretStr) -> list[str]:
+        """Ask which models an account has; gives the server's ids.
+
+        Raises:
+            NoAnswer: It can't be learned.
+        """
+        found = await self.get("/models", token)
+        listed = found.get("data") if isinstance(found, dict) else None
+        if not isinstance(listed, list):
+            raise NoAnswer("its answer lists no models")
+        ids = (each.get("id") for each in listed[:_MOST_MODELS] if isinstance(each, dict))
+        return [each for each in ids if isinstance(each, str) and 0 < len(each) <= _LONGEST_ID and each.isprintable()]
 
 
 async def _body(response: httpx.Response) -> bytes:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from anyio import to_thread
 
 from nanokimi_auth_oauth_file import access
-from nanokimi_auth_oauth_file.account import describe
 from nanokimi_auth_oauth_file.login import LoginProblem, for_instance
 from nanokimi_auth_oauth_file.settings import Settings
+from nanokimi_auth_oauth_file.standing import describe
 from nanokimi_auth_oauth_file.store import Store, Stored
 from nanokimi_core import Check, Context
 
@@ -24,10 +24,11 @@ async def check(settings: Settings, context: Context) -> Sequence[Check]:
 def _checks(settings: Settings, context: Context) -> list[Check]:
     name = f"{context.name}: login"
     try:
-        stored = Store(settings, context.folder).look()
+        store = Store(settings, context.folder)
+        stored = store.find() if settings.credentials == "access-only" else store.look()
     except LoginProblem as problem:
         return [Check(name, "failed", problem.cause, for_instance(problem.remedy, context.name))]
-    status = describe(stored)
+    status = describe(stored, settings)
     said = ", ".join(filter(None, [status.who, str(stored.file), f"access token {status.details['access_token']}"]))
     first = Check(name, "ok" if status.state == "ok" else "warning", said, for_instance(status.remedy, context.name))
     return [first, _privacy(stored, context)]

@@ -89,6 +89,10 @@ class Served:
                 except OSError as error:
                     raise access.cannot(f"remove {path}", error) from None
 
+    def users(self) -> list[str]:
+        """Name the agents that were served, each with the uid of its containers' user."""
+        return [f"{agent} (uid {user[0]})" for _, agent, user in self._given()]
+
     def _given(self) -> Iterator[tuple[Path, str, tuple[int, int]]]:
         with suppress(FileNotFoundError):
             for directory in sorted(islice(self._folder.iterdir(), _MOST)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -65,16 +66,19 @@ class Store:
         self._check_origin(stored)
         return stored
 
-    def keep(self, stored: Stored) -> None:
-        """Take a login of NanoKimi's own back from the user that containers shared it as, and note its server.
+    def keep(self) -> Stored:
+        """Find the login, note its server, and take it back from the user that containers shared it as.
 
         Raises:
-            LoginProblem: It can't be done.
+            LoginProblem: There is none that can be used, or it can't be taken back.
         """
+        stored = self.find()
         if stored.place.own and os.geteuid() == 0:
             for path in (stored.place.credentials, stored.file):
                 access.give(path, _me(), own=True)
-        self._note_origin(stored.name)
+        with suppress(LoginProblem):  # a full disk is the keeper's to tell; the token serves while it lives
+            self._note_origin(stored.name)
+        return stored
 
     def look(self, agent: str = "kimi-code", user: tuple[int, int] | None = None) -> Stored:
         """Find the login and check that it can be used, changing nothing.
@@ -228,7 +232,11 @@ class Store:
 
     def _name_to_take(self, place: Place) -> str:
         wanted = name_for("kimi-code", self._settings)
-        return PLAIN_NAME if place.names() == [PLAIN_NAME] else wanted
+        if place.names() != [PLAIN_NAME]:
+            return wanted
+        # Where no agent looks for the file, a login of another server can keep its name.
+        foreign = self._origins.of(PLAIN_NAME) not in (None, self._settings.host)
+        return wanted if foreign and self._settings.credentials == "access-only" else PLAIN_NAME
 
 
 def _me() -> tuple[int, int]:

@@ -1,0 +1,95 @@
+"""What containers see of the login, kept up with it; loud where it can't be written."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+
+from anyio import to_thread
+
+from nanokimi_auth_oauth_file.login import Login, LoginProblem
+from nanokimi_auth_oauth_file.marks import mark_of, token_mark
+from nanokimi_auth_oauth_file.served import Served
+from nanokimi_auth_oauth_file.settings import Settings
+from nanokimi_core import Context, Mount, Need
+
+_MOST_KNOWN = 16
+
+
+class Serving:
+    """The served directories of an instance, for its event loop.
+
+    Args:
+        settings: Of the instance.
+        context: Of the instance.
+    """
+
+    def __init__(self, settings: Settings, context: Context) -> None:
+        self._context = context
+        self._served = Served(settings, context.folder)
+        self._known: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._said = ""
+
+    def mounts(self, need: Need) -> tuple[Mount, ...]:
+        """Give what an agent's containers mount."""
+        return (Mount(self._served.folder_for(need), need.agent_home / "credentials", read_only=True),)
+
+    async def show(self, need: Need, login: Login) -> str:
+        """Let an agent's containers see a login's access token, and give the mark of the login that they now see.
+
+        Where it can't be written they go on with the token that they have, while it lives.
+
+        Raises:
+            LoginProblem: It can't be written, and what they have is nothing or has ended.
+        """
+        mark = self._remember(login)
+        try:
+            await to_thread.run_sync(self._served.give, need, login)
+        except LoginProblem as problem:
+            await self._tell(problem)
+            older = await to_thread.run_sync(self._served.seen, need)
+            if older is None:
+                raise
+            mark, ends = self._known.get(self._token_mark(older), ("unknown", 0.0))
+            if 0 < ends <= time.time():
+                raise
+        else:
+            self._said = ""
+        return mark
+
+    async def replace(self, login: Login) -> None:
+        """Let all containers see another login's access token; what can't be written is told to the owner."""
+        self._remember(login)
+        try:
+            await to_thread.run_sync(self._served.replace, login)
+        except LoginProblem as problem:
+            await self._tell(problem)
+
+    async def clear(self) -> None:
+        """Take every token away from the containers.
+
+        Raises:
+            LoginProblem: One can't be removed.
+        """
+        await to_thread.run_sync(self._served.clear)
+
+    def users(self) -> list[str]:
+        """Name the agents that were served, with the uid of each; blocking."""
+        return self._served.users()
+
+    def _remember(self, login: Login) -> str:
+        mark = mark_of(login, self._context.installation)
+        self._known[self._token_mark(login)] = mark, login.expires_at
+        while len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+        return mark
+
+    def _token_mark(self, login: Login) -> str:
+        return token_mark(login.access_token, self._context.installation)
+
+    async def _tell(self, problem: LoginProblem) -> None:
+        said = f"agents can't be given the new access token, and the one that they have will end: {problem}"
+        if said != self._said:
+            self._said = said
+            self._context.log.error("%s", said)
+        await self._context.tell_owner("served", said)
