@@ -295,7 +295,7 @@ class Keeper:
             if not self._lives(login):
                 raise NotRefreshed("away", "the login server gave no token that is of use")
         except NotRefreshed as error:
-            await self._note_failure(error)
+            await self._note_failure(found, error)
             raise _away(error, self._trouble.left()) from None
         except LoginProblem as problem:
             await self._note_loss(found, problem)
@@ -309,9 +309,10 @@ class Keeper:
         await self._trouble.write()
         return login
 
-    async def _note_failure(self, error: NotRefreshed) -> None:
+    async def _note_failure(self, found: Found, error: NotRefreshed) -> None:
         self._failure = str(error)
         await (self._trouble.failed(error) if self._unsaved is None else self._trouble.unsaved(self._failure))
+        self._plan(found.login)
         await self._trouble.write()
 
     async def _note_loss(self, found: Found, problem: LoginProblem) -> None:

@@ -15,6 +15,7 @@ from nanokimi_auth_oauth_file.timing import Clock
 from nanokimi_core import Context
 
 _FIRST, _LONGEST, _MOST_ASKED = 2.0, 60.0, 900.0
+_SAME = 1.0
 _LOUD = ("unwritable", "unsaved")
 
 
@@ -102,6 +103,9 @@ class Trouble:
     def plan(self, last: datetime | None, next_at: float | None) -> None:
         """Note the times of the refreshes; ``next_at`` is in seconds since 1970."""
         following = datetime.fromtimestamp(next_at, UTC) if next_at is not None else None
+        before = self.state.next_refresh
+        if before is not None and following is not None and abs((following - before).total_seconds()) < _SAME:
+            following = before
         self.state = replace(self.state, last_refresh=last or self.state.last_refresh, next_refresh=following)
 
     async def write(self) -> None:
