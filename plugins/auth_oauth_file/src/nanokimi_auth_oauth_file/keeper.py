@@ -181,16 +181,17 @@ class Keeper:
                     self._mark = None
                     raise
                 found = self._unsaved.found
-            found = self._or_unsaved(found)
+            found = await self._or_unsaved(found)
             await self._note(found.login)
             return found
 
-    def _or_unsaved(self, found: Found) -> Found:
+    async def _or_unsaved(self, found: Found) -> Found:
         unsaved = self._unsaved
         if unsaved is None:
             return found
         if found.login.refresh_token != unsaved.found.login.refresh_token and not found.login.revoked:
             self._unsaved = None
+            await self._server.forget()
             return found
         return Found(found.place, found.name, unsaved.document, unsaved.login)
 
@@ -316,7 +317,9 @@ class Keeper:
         await self._trouble.write()
 
     async def _note_loss(self, found: Found, problem: LoginProblem) -> None:
-        self._unsaved = None
+        if self._unsaved is not None:
+            self._unsaved = None
+            await self._server.forget()
         if problem.kind in ("refused", "revoked", "expired"):
             self._lost = (self.mark(found.login), problem)
         await self._trouble.lost(problem)

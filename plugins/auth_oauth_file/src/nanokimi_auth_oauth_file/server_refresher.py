@@ -69,6 +69,10 @@ class ServerRefresher:
                 login = await self._in_thread(self._save_again, unsaved)
         return login
 
+    async def forget(self) -> None:
+        """Forget the refresh that is noted, and the login that it brought: there is another one now."""
+        await self._in_thread(self._journal.clear)
+
     async def _refresh(self, found: Found) -> Login | Unsaved:
         seen = found.login.refresh_token
         for _ in range(2):
