@@ -120,7 +120,10 @@ class Auth(Protocol):
         ...
 
     async def rejected(self, grant: Grant, why: str) -> None:
-        """Hear that the account's server refused this grant (401 or 403)."""
+        """Hear that the account's server refused this grant: the credentials, or because there is nothing left to use.
+
+        ``why`` is what it said, its code included where that is known: 401, 402, 403, or 429 for a quota.
+        """
         ...
 
     async def status(self) -> AuthStatus:

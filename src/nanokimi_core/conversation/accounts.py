@@ -70,6 +70,7 @@ class Account:
         self._need: Need | None = None
         self._given: OrderedDict[str, _Given] = OrderedDict()
         self._failed: set[str] = set()
+        self._spent: set[str] = set()
         self._claims: set[str] = set()
         self._paying = False
         self._payer: _Given | None = None
@@ -87,7 +88,15 @@ class Account:
         finally:
             self._paying = False
             self._failed.clear()
+            self._spent.clear()
             self._standings.release(self._claims)
+
+    async def has_other_credentials(self) -> bool:
+        """Whether the account that this turn failed on has others, not tried in it: another key of several."""
+        if self._payer is None or self._need is None:
+            return False
+        given = await self._ask(self._payer.name, self._payer.auth, self._need, None)
+        return given is not None and given.fingerprint not in self._spent
 
     @property
     def payer(self) -> str:
@@ -141,6 +150,7 @@ class Account:
                 self._standings.release(claims)
         if self._paying:
             self._payer = given
+            self._spent.add(given.fingerprint)
         self.serving, self.fingerprint = given.name, given.fingerprint
         self._given[given.fingerprint] = given
         self._given.move_to_end(given.fingerprint)

@@ -82,8 +82,8 @@ class Turns:
 
         Where it was stopped by nobody in the chat (``stop(by_person=False)``), that is an empty text.
 
-        Rejected credentials are tried once more, with a new grant, and then the chain's next account is, as long as
-        nothing has been said.
+        Rejected credentials are tried once more, with a new grant, each other key of the same account is, and then the
+        chain's next account, as long as nothing has been said.
 
         Args:
             seat: Where.
@@ -114,9 +114,9 @@ class Turns:
                 except AgentError as error:
                     if error.kind not in _ACCOUNTS:
                         raise
-                    again = error.kind is Failure.CREDENTIALS and account.payer not in tried and not said
+                    again = error.kind is Failure.CREDENTIALS and account.payer not in tried
                     tried.add(account.payer)
-                    if not again:
+                    if said or not (again or await account.has_other_credentials()):
                         self._move_on(account, error, said)
                 else:
                     account.worked()

@@ -129,7 +129,7 @@ class ScriptedSession:
                         return
                     yield event
         except AgentError as error:
-            if error.kind is Failure.CREDENTIALS and self.grant is not None:
+            if error.kind in (Failure.CREDENTIALS, Failure.QUOTA) and self.grant is not None:
                 await self.chat.auth.rejected(self.grant, str(error))
             raise
 

@@ -197,7 +197,7 @@ class ChatSession:
         if error is None:
             await self._note_instructions(place)
             return
-        if isinstance(error, AgentError) and error.kind is Failure.CREDENTIALS:
+        if isinstance(error, AgentError) and error.kind in (Failure.CREDENTIALS, Failure.QUOTA):
             await self._tell_account(place, error)
         raise error
 
