@@ -67,7 +67,9 @@ def test_what_the_agent_can_not_do_is_one_sentence(call: Call, site: Site) -> No
     site.toml('backend = "echo"\nauth = "guild"\n')
     echo = call("auth", "login")
     assert echo.code == 2
-    assert echo.err.startswith("nanokimi: no backend that runs can start the agent's own login; ")
+    assert echo.err.startswith(
+        "nanokimi: that needs the agent's own program, which the toml's backend has not (echo); "
+    )
     assert echo.err.count("\n") == 1
     assert not member(site).exists()
 
@@ -147,6 +149,8 @@ def test_logging_out_asks_removes_and_says_what_lives_on_at_the_server(call: Cal
     assert "valid there until its own end." in second
     assert third == "The toml still uses guild; to log in again: nanokimi auth login guild"
     assert not member(site).exists()
+    again = call("auth", "logout", "--yes")
+    assert (again.code, again.out) == (0, "guild needed a login already; what was left of an old one is removed.\n")
     assert happened(site) == ["up", "login over", "down"]  # leaving needs no agent
 
 

@@ -47,6 +47,8 @@ def log_out(setup: Setup, named: str | None, agree: Callable[[str], None]) -> li
     of = f" of {before.who}" if before.who else ""
     agree(f"the credentials{of} that {instance.name} has stored")
     after = anyio.run(do, setup, instance, lambda auth: auth.log_out(), "to log out")
+    if before.state == "login_needed":
+        return [f"{instance.name} needed a login already; what was left of an old one is removed."]
     return [f"The credentials{of} are removed from {instance.name}.", *_what_is_left(setup, instance, after)]
 
 

@@ -14,6 +14,7 @@ from nanokimi_core.borrowing import BorrowedAgent
 from nanokimi_core.cli.opening import Setup, closed_after
 from nanokimi_core.contracts.auth import Mount, ShowCode
 from nanokimi_core.contracts.backend import OffersAgentCommands
+from nanokimi_core.errors import ConfigError
 from nanokimi_core.instances import Instance
 from nanokimi_core.runtime import flat_errors
 
@@ -57,15 +58,24 @@ class LentAgent:
         await self._borrowed.refresh(mounts, environment)
 
     async def _start(self) -> None:
-        """Start the backends one by one, up to the first that offers the commands."""
+        """Start the backends one by one, up to the first that offers the commands.
+
+        Raises:
+            ConfigError: None does.
+        """
+        names = self._setup.settings.backends()
         async with self._starting:
-            for name in self._setup.settings.backends():
+            for name in names:
                 if (instance := self._backends.get(name)) is None:
                     instance = self._setup.instance("backend", name)
                     await self._tasks.start(instance.live, None)
                     self._backends[name] = instance
                 if isinstance(instance.value, OffersAgentCommands):
                     return
+        raise ConfigError(
+            f"that needs the agent's own program, which the toml's backend has not ({', '.join(names)})",
+            remedy='let the toml name one that has, as backend = "kimi_docker" does',
+        )
 
 
 @asynccontextmanager
