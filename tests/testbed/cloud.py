@@ -104,6 +104,11 @@ class Cloud:
         return self._server.root
 
     @property
+    def quiet(self) -> bool:
+        """Whether nobody is connected, so that no request is on its way."""
+        return not self._server.connections
+
+    @property
     def base_url_platform(self) -> str:
         return f"{self._server.root}/v1"
 

@@ -49,6 +49,12 @@ class Server(ThreadingHTTPServer):
     def root(self) -> str:
         return f"http://{self.server_name}:{self.server_port}"
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        with self._lock:
+            return len(self._open)
+
     def start(self) -> None:
         self._thread.start()
 
