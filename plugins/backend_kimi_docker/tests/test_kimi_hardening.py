@@ -17,15 +17,11 @@ from nanokimi_backend_kimi_docker.engine import address
 from nanokimi_core import Attachment, Grant, Need
 from testbed.cloud import CallTool, Fail
 from testbed.kimi import KEY, Bench, KeyAccount, ask, events, failure, turn
+from testbed.onlooker import everything_visible, run_in
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
 PLANTED = "CANARY-that-a-test-planted"
-
-
-def run_in(engine: Any, container: str, script: str) -> str:
-    made = engine.exec_create(container, ["sh", "-c", script], stdout=True, stderr=True)
-    return str(engine.exec_start(made["Id"]).decode("utf-8", "replace"))
 
 
 async def test_the_container_is_hardened_and_sees_nothing_else(bench: Bench, engine: Any) -> None:
@@ -120,13 +116,6 @@ class Careless(KeyAccount):
 
     async def grant(self, need: Need) -> Grant:
         return replace(await super().grant(need), environment=(("PLANTED", PLANTED),))
-
-
-def everything_visible(engine: Any, container: str) -> str:
-    processes = run_in(engine, container, "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'")
-    about = json.dumps(engine.inspect_container(container))
-    listed = json.dumps(engine.containers(all=True)) + json.dumps(engine.top(container))
-    return processes + about + listed
 
 
 async def test_no_secret_is_in_environment_command_line_labels_or_logs(
