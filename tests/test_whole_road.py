@@ -108,7 +108,7 @@ def test_kimi_cli_works_with_both_accounts_and_refreshes_the_login_in_its_one_fi
 
     owner.write("oauth_file")
     assert "my word is zebra" in owner.run("chat", "--once", "what did I say")
-    [stored] = (owner.folder / "data" / "plugins" / "oauth_file").rglob("kimi-code*.json")
+    [stored] = (owner.folder / "data/plugins/oauth_file/credentials").glob("kimi-code*.json")
     kept = json.loads(stored.read_text())
     assert owner.cloud.refreshes == 1
     assert owner.cloud.completions()[-1].token == kept["access_token"]
