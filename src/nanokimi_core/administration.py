@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 
 from nanokimi_core import __version__
-from nanokimi_core.contracts.auth import AuthStatus
+from nanokimi_core.contracts.auth import AuthStatus, Quota
 from nanokimi_core.errors import CommandError
 from nanokimi_core.instances import Instance
 from nanokimi_core.logs import redact
-from nanokimi_core.status import AccountStatus, HeldLane, InstanceStatus, Status
+from nanokimi_core.status import AccountStatus, HeldLane, InstanceStatus, LoginAsked, QuotaStatus, Status
 from nanokimi_core.store import ChatRecord, DeadLetter
 from nanokimi_core.supervision import guarded, named
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 _LONGEST_LOOK = 5.0
 _MOST_HELD = 100
+_MOST_QUOTAS = 20
+_LOW = 0.8
+_USABLE = ("ok", "expiring")
 
 
 class Administration:
@@ -65,6 +70,12 @@ class Administration:
         if not self._assistant.running:
             raise CommandError("nothing runs that could read the toml again", remedy="start it with: nanokimi run")
         return await self._assistant.reload()
+
+    async def log_in(self, name: str | None = None, chat: str = "") -> LoginAsked:
+        """Begin a login by a code that is shown in chat, or give the code that waits."""
+        if not self._assistant.running:
+            raise CommandError("nothing runs that could show a code in chat", remedy="run: nanokimi auth login")
+        return await self._assistant.conversation.logins.ask(name, chat)
 
     async def chats(self) -> Sequence[ChatRecord]:
         """List the chats that are known, the latest first."""
@@ -151,7 +162,10 @@ class Administration:
 
     async def _accounts(self) -> tuple[AccountStatus, ...]:
         auths = [each for each in self._assistant.instances.values() if each.kind == "auth" and each.value is not None]
-        return tuple([await self._account(instance) for instance in auths])
+        found = [await self._account(instance) for instance in auths]
+        usable = {each.name for each in found if each.state in _USABLE and not each.down}
+        serving = next((name for name in self._assistant.settings.auth if name in usable), None)
+        return tuple(replace(each, serves=each.name == serving) for each in found)
 
     async def _account(self, instance: Instance) -> AccountStatus:
         value: Any = instance.value
@@ -165,5 +179,25 @@ class Administration:
             )
         except Exception as error:  # noqa: BLE001  # a plugin boundary
             return AccountStatus(instance.name, "unknown", remedy=redact(str(error)))
-        until = status.until.isoformat(timespec="minutes") if status.until else ""
-        return AccountStatus(instance.name, status.state, status.who, until, status.remedy)
+        conversation, name = self._assistant.conversation, instance.name
+        standing = conversation.standings.down(name)
+        return AccountStatus(
+            name,
+            status.state,
+            status.who,
+            _written(status.until),
+            status.remedy,
+            tuple(_quota(each) for each in status.quotas[:_MOST_QUOTAS]),
+            login_until=_written(conversation.logins.waits_until(name)),
+            chats=conversation.seats.served(name),
+            down=redact(f"{standing.kind.value}: {standing.why}") if standing is not None else "",
+        )
+
+
+def _quota(quota: Quota) -> QuotaStatus:
+    low = quota.used is not None and quota.used >= _LOW
+    return QuotaStatus(quota.name, quota.used, quota.left, _written(quota.resets_at), low)
+
+
+def _written(moment: datetime | None) -> str:
+    return moment.isoformat(timespec="minutes") if moment is not None else ""

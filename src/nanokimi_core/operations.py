@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from nanokimi_core.status import Status
+from nanokimi_core.status import LoginAsked, Status
 from nanokimi_core.store.values import ChatRecord, DeadLetter
 
 
@@ -21,6 +21,18 @@ class Operations(Protocol):
 
         Raises:
             ConfigError: It is wrong; everything stays as it was.
+        """
+        ...
+
+    async def log_in(self, name: str | None = None, chat: str = "") -> LoginAsked:
+        """Begin a login by a code that is shown in chat, or give the code that waits.
+
+        Args:
+            name: The account; the one that needs it most unless given.
+            chat: Where to show the code, ``transport:chat``; in the owner's chat unless given.
+
+        Raises:
+            CommandError: There is no such account, or no chat.
         """
         ...
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from nanokimi_core.contracts.auth import ShowCode
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,51 @@ class InstanceStatus:
 
 
 @dataclass(frozen=True)
+class QuotaStatus:
+    """A part of what an account may use, as its server tells it.
+
+    Attributes:
+        name: In the server's words.
+        used: The part that is used up, from 0 to 1; ``None`` where only the rest is known.
+        left: The rest, for people.
+        resets_at: When it is whole again, as ISO 8601 writes it; empty where that isn't known.
+        low: Whether four fifths of it or more are used up.
+    """
+
+    name: str
+    used: float | None = None
+    left: str = ""
+    resets_at: str = ""
+    low: bool = False
+
+
+@dataclass(frozen=True)
 class AccountStatus:
-    """How an account stands; as ``AuthStatus``, with the instance's name."""
+    """How an account stands; as ``AuthStatus``, with the instance's name.
+
+    Attributes:
+        name: The instance's.
+        state: In one word; ``unknown`` where it can't be asked.
+        who: The account, or the last four characters of a key.
+        until: When it ends, as ISO 8601 writes it; empty where that isn't known.
+        remedy: What the owner must do, if anything.
+        quotas: What it has left.
+        login_until: Until when a code counts that waits for the owner; empty where none does.
+        serves: Whether it is the one of the top level's chain that new turns use now.
+        chats: How many chats got their last grant from it since the start.
+        down: Why no new turn uses it at the moment; empty where one would.
+    """
 
     name: str
     state: str
     who: str = ""
     until: str = ""
     remedy: str = ""
+    quotas: tuple[QuotaStatus, ...] = ()
+    login_until: str = ""
+    serves: bool = False
+    chats: int = 0
+    down: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,3 +138,25 @@ class Status:
     def as_json(self) -> dict[str, Any]:
         """Give it as what ``json`` can write."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class LoginAsked:
+    """What came of the owner's wish to log in.
+
+    Attributes:
+        name: The account.
+        state: ``begun``: its code is shown in a moment; ``waiting``: its code counts already; ``elsewhere``: it doesn't
+            log in by a code.
+        code: Of one that waits.
+        usable: The account needed no login.
+        takes_key: It takes a key, in a terminal.
+        imports_login: It takes the file of a login, in a terminal.
+    """
+
+    name: str
+    state: Literal["begun", "waiting", "elsewhere"]
+    code: ShowCode | None = None
+    usable: bool = False
+    takes_key: bool = False
+    imports_login: bool = False

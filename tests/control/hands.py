@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 
-from nanokimi_core import Inbound
+from nanokimi_core import Inbound, ShowCode
 from nanokimi_core.control import SOCKET, JoinedConsole, Wire, serve
 from nanokimi_core.control.client import Remote, connect
 from nanokimi_core.operations import Operations
-from nanokimi_core.status import AccountStatus, HeldLane, InstanceStatus, Status
+from nanokimi_core.status import AccountStatus, HeldLane, InstanceStatus, LoginAsked, QuotaStatus, Status
 from nanokimi_core.store.values import ChatRecord, DeadLetter
 
 STATUS = Status(
@@ -24,12 +25,13 @@ STATUS = Status(
     since=1.5,
     owner="line:me",
     instances=(InstanceStatus("line", "transport", "running", 2.5, connected=True),),
-    accounts=(AccountStatus("purse", "ok", "Ana"),),
+    accounts=(AccountStatus("purse", "ok", "Ana", quotas=(QuotaStatus("Weekly limit", 0.8, low=True),), chats=2),),
     held=(HeldLane("line:one", "quota", 60.0),),
     counters={"received": 3},
     problems=("a thing is wrong",),
 )
 DESK = ChatRecord(3, "line:desk", "Desk", "group", None, ("Ana", "Bo"), 2, 9.5)
+CODE = ShowCode("https://club.example/enter", "AB-12", datetime(2026, 11, 21, 12, 30, tzinfo=UTC))
 LETTER = DeadLetter("m4", "message", "line:desk", "héllo 🎈 " * 200, "crashed", 3, 8.5, "Ana")
 
 
@@ -47,6 +49,10 @@ class Hands:
     async def reload(self) -> Sequence[str]:
         self._do("reload")
         return ["the assistant's name needs a restart"]
+
+    async def log_in(self, name: str | None = None, chat: str = "") -> LoginAsked:
+        self._do(f"log in {name} {chat}")
+        return LoginAsked(name or "purse", "waiting", CODE)
 
     async def chats(self) -> Sequence[ChatRecord]:
         return [DESK]

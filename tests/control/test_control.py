@@ -16,7 +16,7 @@ import anyio
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from control.hands import DESK, LETTER, STATUS, asking, process
+from control.hands import CODE, DESK, LETTER, STATUS, asking, process
 from nanokimi_core import CommandError, ConfigError
 from nanokimi_core.control import SOCKET, server
 from nanokimi_core.control.calls import LISTED
@@ -24,6 +24,7 @@ from nanokimi_core.control.client import connect
 from nanokimi_core.control.sockets import Connection, listening, reach
 from nanokimi_core.control.wire import LONGEST_REQUEST, Gone, Wire
 from nanokimi_core.errors import NanoKimiError, PluginError
+from nanokimi_core.status import LoginAsked
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +55,8 @@ async def test_values_arrive_as_they_were_sent(tmp_path: Path) -> None:
 async def test_what_is_asked_is_done_once_each(tmp_path: Path) -> None:
     async with process(tmp_path) as given, asking(given) as remote:
         assert await remote.reload() == ("the assistant's name needs a restart",)
+        assert await remote.log_in() == LoginAsked("purse", "waiting", CODE)
+        assert await remote.log_in("work", DESK.id) == LoginAsked("work", "waiting", CODE)
         assert await remote.grant(DESK, True) is True
         assert await remote.grant(DESK, False) is False
         assert await remote.forget(DESK) == 12
@@ -61,6 +64,8 @@ async def test_what_is_asked_is_done_once_each(tmp_path: Path) -> None:
         assert await remote.drop("m5") is None
         assert given.hands.done == [
             "reload",
+            "log in None ",
+            "log in work line:desk",
             "grant line:desk True",
             "grant line:desk False",
             "forget line:desk",

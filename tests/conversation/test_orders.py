@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from nanokimi_core import CommandError, Inbound
+from nanokimi_core import CommandError, Inbound, ShowCode
 from nanokimi_core.config import Settings
 from nanokimi_core.conversation.catalogue import LANGUAGES, Phrase
 from nanokimi_core.conversation.grants import Grants
 from nanokimi_core.conversation.orders import Orders
 from nanokimi_core.conversation.report import report
-from nanokimi_core.status import AccountStatus, HeldLane, InstanceStatus, Status
+from nanokimi_core.status import AccountStatus, HeldLane, InstanceStatus, LoginAsked, QuotaStatus, Status
 from nanokimi_core.store import Arrival, ChatRecord, Claim, DeadLetter, Role
 from nanokimi_core.store.sqlite import SqliteStore
 
@@ -33,12 +33,18 @@ class Hands:
     def __init__(self, store: SqliteStore) -> None:
         self.store, self.grants = store, Grants(store)
         self.settings = Settings.model_validate({"chats": {"net:known": {}}})
+        self.asked: list[tuple[str | None, str]] = []
+        self.login = LoginAsked("purse", "begun")
 
     async def status(self) -> Status:
         return Status(running=True, assistant="Kai", version="1.2.3", counters=await self.store.counters())
 
     async def reload(self) -> Sequence[str]:
         raise CommandError("nothing to read")
+
+    async def log_in(self, name: str | None = None, chat: str = "") -> LoginAsked:
+        self.asked.append((name, chat))
+        return self.login
 
     async def chats(self) -> Sequence[ChatRecord]:
         return await self.store.chats()
@@ -131,6 +137,7 @@ async def test_a_chat_that_nobody_knows_is_named_in_the_answer(tmp_path: Path, o
         ("/chats all", "/chats"),
         ("/status now", "/status"),
         ("/help me", "/help"),
+        ("/login work now", "/login work"),
     ],
 )
 async def test_an_order_that_is_written_wrongly_is_answered_with_how_to_write_it(
@@ -225,8 +232,32 @@ async def test_help_names_every_order_in_every_language(tmp_path: Path, language
     async with ordering(tmp_path) as (_, orders):
         said = await orders.carry_out("/help", "es" if language == "es" else "en")
         assert said is not None
-        for word in ("help", "new", "stop", "status", "allow", "deny", "chats", "dead", "forget"):
+        for word in ("help", "new", "stop", "status", "allow", "deny", "chats", "dead", "forget", "login"):
             assert f"\n/{word}" in said
+
+
+CODE = ShowCode("https://club.example/enter", "WDJB-MJHT", datetime(2026, 11, 21, 12, 30, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (LoginAsked("work", "begun"), "I'm asking for a code for work; it comes here in a moment."),
+        (LoginAsked("work", "begun", usable=True), "work lets me in; a new login takes the place of the old one."),
+        (LoginAsked("work", "waiting", CODE), "\n\nWDJB-MJHT\n\n"),
+        (LoginAsked("work", "elsewhere", takes_key=True), "nanokimi auth set-key --plugin work"),
+        (LoginAsked("work", "elsewhere", imports_login=True), "nanokimi auth import FILE --plugin work"),
+        (LoginAsked("work", "elsewhere"), "work doesn't log in by a code."),
+    ],
+)
+async def test_a_login_is_begun_given_again_or_sent_to_the_terminal(
+    tmp_path: Path, asked: LoginAsked, said: str
+) -> None:
+    async with ordering(tmp_path) as (hands, orders):
+        hands.login = asked
+        assert said in str(await orders.carry_out("/login work", "en", "net:me"))
+        assert await orders.carry_out("/LOGIN", "es", "net:me")
+        assert hands.asked == [("work", "net:me"), (None, "net:me")]
 
 
 async def test_status_says_what_was_given_up_and_what_runs(tmp_path: Path) -> None:
@@ -235,6 +266,34 @@ async def test_status_says_what_was_given_up_and_what_runs(tmp_path: Path) -> No
         said = await told(orders, "/status")
         assert said.startswith("Kai, NanoKimi 1.2.3.")
         assert "given up: 1." in said
+
+
+def test_a_report_shows_what_accounts_have_left_the_low_ones_first_with_a_warning_in_words() -> None:
+    reset = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+    when = f"{reset.astimezone():%Y-%m-%d %H:%M %Z}"
+    quotas = (
+        QuotaStatus("Weekly limit", 0.41, "59 %"),
+        QuotaStatus("5h limit", 0.8, "20 %", reset.isoformat(), low=True),
+        QuotaStatus("Balance", None, "12.30 CNY"),
+        QuotaStatus("Nothing known"),
+    )
+    accounts = (
+        AccountStatus("purse", "ok", quotas=quotas, serves=True, chats=3),
+        AccountStatus("spare", "login_needed", chats=1, login_until=reset.isoformat()),
+        AccountStatus("never", "ok"),
+    )
+    status = Status(running=True, assistant="Kai", version="1", accounts=accounts)
+    assert report(status, "en").splitlines()[4:] == [
+        f"WARNING, nearly used up: account purse, 5h limit: 80 % used, whole again at {when}",
+        "account purse, Weekly limit: 41 % used",
+        "account purse, Balance: 12.30 CNY left",
+        "account purse is the one in use; chats: 3",
+        f"account spare waits for its code to be entered, until {when}",
+        "account spare; chats: 1",
+    ]
+    assert f"ATENCIÓN, casi agotado: cuenta purse, 5h limit: 80 % gastado; entero otra vez el {when}" in (
+        report(status, "es").splitlines()
+    )
 
 
 def test_a_report_shows_states_errors_remedies_and_problems_in_bounded_lists() -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nanokimi_core.control.forms import Form
 from nanokimi_core.errors import CommandError
 from nanokimi_core.operations import Operations
-from nanokimi_core.status import Status
+from nanokimi_core.status import LoginAsked, Status
 from nanokimi_core.store.values import ChatRecord, DeadLetter
 
 LISTED = 500
@@ -23,6 +23,7 @@ CHAT: Form[ChatRecord | None] = Form(ChatRecord | None)
 CHATS: Form[tuple[ChatRecord, ...]] = Form(tuple[ChatRecord, ...])
 LETTER: Form[DeadLetter | None] = Form(DeadLetter | None)
 LETTERS: Form[tuple[DeadLetter, ...]] = Form(tuple[DeadLetter, ...])
+LOGIN: Form[LoginAsked] = Form(LoginAsked)
 NUMBER: Form[int] = Form(int)
 YES_OR_NO: Form[bool] = Form(bool)
 
@@ -33,9 +34,21 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     call: Literal[
-        "status", "reload", "chats", "find", "grant", "forget", "dead", "dead_letter", "revive", "drop", "join"
+        "status",
+        "reload",
+        "log_in",
+        "chats",
+        "find",
+        "grant",
+        "forget",
+        "dead",
+        "dead_letter",
+        "revive",
+        "drop",
+        "join",
     ]
     chat: str | None = Field(default=None, max_length=1000)
+    name: str | None = Field(default=None, max_length=200)
     letter: str = Field(default="", max_length=100)
     granted: bool = False
     fresh: bool = False
@@ -54,6 +67,8 @@ async def perform(operations: Operations, request: Request) -> Any:
             return STATUS.dump(await operations.status())
         case "reload":
             return SENTENCES.dump(tuple(await operations.reload()))
+        case "log_in":
+            return LOGIN.dump(await operations.log_in(request.name, asked))
         case "chats":
             return CHATS.dump(tuple(await operations.chats()))
         case "find":

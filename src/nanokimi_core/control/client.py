@@ -17,6 +17,7 @@ from nanokimi_core.control.calls import (
     CHATS,
     LETTER,
     LETTERS,
+    LOGIN,
     NUMBER,
     SENTENCES,
     STATUS,
@@ -29,7 +30,7 @@ from nanokimi_core.control.sockets import reach
 from nanokimi_core.control.wire import LONGEST_ANSWER, LONGEST_REQUEST, Garbage, Gone, Wire, as_error
 from nanokimi_core.errors import CommandError, NanoKimiError, NotSent
 from nanokimi_core.messages import Inbound
-from nanokimi_core.status import Status
+from nanokimi_core.status import LoginAsked, Status
 from nanokimi_core.store.values import ChatRecord, DeadLetter
 
 _GREETING_SECONDS = 5.0
@@ -79,6 +80,10 @@ class Remote:
     async def reload(self) -> Sequence[str]:
         """As in ``Operations``."""
         return SENTENCES.read(await ask(self._wire, "reload"))
+
+    async def log_in(self, name: str | None = None, chat: str = "") -> LoginAsked:
+        """As in ``Operations``."""
+        return LOGIN.read(await ask(self._wire, "log_in", name=name, chat=chat or None))
 
     async def chats(self) -> Sequence[ChatRecord]:
         """As in ``Operations``."""

@@ -28,6 +28,7 @@ from nanokimi_core.store import Ending, Owed, Role, Store, StoreError, Work
 from nanokimi_core.supervision import traced
 
 _HOUR = 3600.0
+_EVER = 10 * 365 * 86_400.0
 _LONG = 20_000
 _FIRST_HOLD = 5.0
 _LONGEST_HOLD = 300.0
@@ -47,6 +48,7 @@ class Answering:
         standings: Which accounts are down.
         successions: Tells the owner who serves in place of whom.
         passed: Told of a cause that has passed; whether lanes were held for it.
+        gets_code: Whether the owner hears of the loss of these accounts by a code to log in with.
         log: For what nobody needs to be told.
 
     Attributes:
@@ -66,6 +68,7 @@ class Answering:
         standings: Standings,
         successions: Successions,
         passed: Callable[[str], bool],
+        gets_code: Callable[[Sequence[str]], bool],
         log: Logger,
     ) -> None:
         self._settings = settings
@@ -77,6 +80,7 @@ class Answering:
         self._standings = standings
         self._successions = successions
         self._passed = passed
+        self._gets_code = gets_code
         self._log = log
         self._holds: dict[str, int] = {}
         self._away: dict[str, str] = {}
@@ -183,14 +187,26 @@ class Answering:
         if error.retry_after is not None:
             wait = max(error.retry_after.total_seconds(), 0.5)
         cause = "" if error.kind is Failure.RATE_LIMIT else f"{error.kind.value} {_about(rules)}"
-        if cause:
-            chat = self._away.setdefault(cause, chat)
-        said = phrase(self._owner.language, "owner_held", chat=chat, cause=_cause(error), remedy=error.remedy)
-        await self._owner.tell(f"held {cause or chat}", said)
+        if error.kind is not Failure.CREDENTIALS or not self._gets_code(rules.auth):
+            if cause:
+                chat = self._away.setdefault(cause, chat)
+            said = phrase(self._owner.language, "owner_held", chat=chat, cause=_cause(error), remedy=error.remedy)
+            await self._owner.tell(f"held {cause or chat}", said)
         sentence = catalogue.held(error.kind, rules.language, retry_after=timedelta(seconds=wait))
-        owed = await self._once(work, message, error.kind.value, sentence)
+        owed = await self._of_wait(work, message, error.kind.value, sentence)
         passed = partial(self._standings.ended_since, moment, rules.auth)
         return Again(wait, False, f"{error.kind.value}: {error}", cause, owed, passed)
+
+    async def _of_wait(self, work: Work, message: Inbound, cause: str, sentence: Phrase) -> Sequence[Owed]:
+        """Give what a chat is told of a message that waits: once for it, however often it is tried."""
+        try:
+            told = f"told {work.transport}:{work.chat} {cause} of {work.rows[-1].number}"
+            if not await self._store.first_in(told, _EVER):
+                return ()
+        except StoreError as error:
+            self._log.error("%s", error)
+            return ()
+        return await self._once(work, message, cause, sentence)
 
     async def _once(self, work: Work, message: Inbound, cause: str, sentence: Phrase) -> Sequence[Owed]:
         """Give what a chat is told of a failure: nothing where it heard of this cause in the last hour.

@@ -13,6 +13,7 @@ from nanokimi_core.conversation.answering import Answering, waits_for
 from nanokimi_core.conversation.catalogue import phrase
 from nanokimi_core.conversation.grants import Grants
 from nanokimi_core.conversation.lanes import Lanes
+from nanokimi_core.conversation.logins import Logins
 from nanokimi_core.conversation.lost import Lost
 from nanokimi_core.conversation.orders import Orders
 from nanokimi_core.conversation.owner import Owner
@@ -65,7 +66,8 @@ class Conversation:
         self.seats = Seats(settings, folder, instances)
         self.pool = SessionPool(settings, room=room, log=log)
         self.standings = self.seats.standings
-        self.standings.on_change = self._account_changed
+        self.logins = Logins(settings, store, self.delivery, self.owner, instances, standings=self.standings, log=log)
+        self.standings.on_change, self.standings.on_lost = self._account_changed, self.logins.is_lost
         self.successions = Successions(self.standings, self.owner, store, log)
         self.turns = Turns(self.pool, lambda: settings().limits, log)
         self.answering = Answering(
@@ -78,6 +80,7 @@ class Conversation:
             standings=self.standings,
             successions=self.successions,
             passed=lambda cause: self.lanes.passed(cause),
+            gets_code=self.logins.takes_care_of,
             log=log,
         )
         self.lanes = Lanes(
@@ -120,11 +123,13 @@ class Conversation:
         await self.grants.load()
         await self.ownership.load()
         await self.successions.load()
+        await self.logins.load()
 
     async def start(self, tasks: TaskGroup) -> None:
         """Make ready to send and to answer."""
         self._turning = await tasks.start(self._hold_turns)
         self.pool.open(tasks)
+        self.logins.open(tasks)
         await tasks.start(self.delivery.run)
         tasks.start_soon(self._tell_of_health)
         tasks.start_soon(self.standings.watch)
@@ -149,6 +154,7 @@ class Conversation:
     async def settings_changed(self) -> None:
         """Follow a reload: lanes that are held try again at once, since their cause may have been mended."""
         self.lanes.fill()
+        await self.logins.settings_changed()
         self.standings.restored_all()
         self.pool.look_soon()
         for lane in list(self.lanes.held):
@@ -159,6 +165,7 @@ class Conversation:
     def _account_changed(self, name: str, usable: bool) -> None:
         """Let the chats go on that waited for an account, and the agents go that it pays for no more."""
         self.pool.look_soon()
+        self.logins.changed(name, usable)
         if usable:
             for lane, hold in list(self.lanes.held.items()):
                 if waits_for(hold.passes_with, name):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from nanokimi_core.conversation.catalogue import Key, Phrase, joined, kind_of, phrase
+from nanokimi_core.conversation.catalogue import Key, Phrase, joined, kind_of, login_code, phrase
 from nanokimi_core.conversation.report import report
 from nanokimi_core.errors import NanoKimiError
 from nanokimi_core.operations import Operations
 
 if TYPE_CHECKING:
     from nanokimi_core.config.model import Language
+    from nanokimi_core.status import LoginAsked
     from nanokimi_core.store.values import ChatRecord, DeadLetter
 
 _MOST_CHATS = 30
@@ -36,19 +38,27 @@ class Orders:
             "/chats": (self._chats, "/chats"),
             "/forget": (self._forget, "/forget 3"),
             "/dead": (self._dead, "/dead, /dead retry m3, /dead drop m3"),
+            "/login": (self._login, "/login, /login work"),
             "/status": (self._status, "/status"),
             "/help": (self._help, "/help"),
         }
 
-    async def carry_out(self, text: str, language: Language) -> Phrase | None:
+    async def carry_out(self, text: str, language: Language, chat: str = "") -> Phrase | None:
         """Carry out what a text orders, and say what became of it; ``None`` where it is no order.
 
         An order that is written wrongly, or can't be carried out, gets a sentence that says so.
+
+        Args:
+            text: As typed.
+            language: The chat's.
+            chat: Where it was typed, ``transport:chat``.
         """
         word, *rest = text.split() or [""]
         if word.lower() not in self._orders:
             return None
         order, how = self._orders[word.lower()]
+        if word.lower() == "/login":
+            order = partial(self._login, chat=chat)
         try:
             said = await order(language, rest)
         except NanoKimiError as error:
@@ -113,6 +123,9 @@ class Orders:
         head = phrase(language, "owner_dead", count=len(letters))
         return joined([head, *lines, *_rest(len(letters) - _MOST_LETTERS, language)])
 
+    async def _login(self, language: Language, words: Sequence[str], chat: str = "") -> Phrase | None:
+        return None if len(words) > 1 else _login(await self._do.log_in(words[0] if words else None, chat), language)
+
     async def _status(self, language: Language, words: Sequence[str]) -> Phrase | None:
         return None if words else report(await self._do.status(), language)
 
@@ -121,6 +134,21 @@ class Orders:
 
 
 _GRANTED: Final[Mapping[bool | None, Key]] = {True: "chat_allowed", False: "chat_denied", None: "chat_undecided"}
+
+
+def _login(asked: LoginAsked, language: Language) -> Phrase:
+    """Say what came of the wish to log in."""
+    name = asked.name
+    if asked.state == "elsewhere":
+        ways = [
+            phrase(language, "owner_login_not_by_code", name=name),
+            *([phrase(language, "owner_login_by_key", name=name)] if asked.takes_key else []),
+            *([phrase(language, "owner_login_by_file", name=name)] if asked.imports_login else []),
+        ]
+        return joined(ways)
+    if asked.code is not None:
+        return login_code(name, asked.code, language)
+    return phrase(language, "owner_login_fine" if asked.usable else "owner_login_asked", name=name)
 
 
 def _bare(chat: str) -> str:

@@ -59,6 +59,10 @@ class Owner:
         chat = self._chat()
         return self._settings().rules((chat,)).language if chat else self._settings().language
 
+    def language_of(self, chat: str) -> Language:
+        """Give the language of a chat, ``transport:chat``."""
+        return self._settings().rules((chat,)).language
+
     async def plugin_says(self, key: str, text: str) -> None:
         """Pass on what a plugin has for the owner; it begins with the instance's name already."""
         plugin, _, said = text.partition(": ")
@@ -88,5 +92,20 @@ class Owner:
                 said, owed_key = unplaced(text), f"owner-{uuid.uuid4().hex}"
                 owed = self._delivery.prepare(transport, name, said, key=owed_key, notice=True)
                 self._delivery.take(await self._store.owe(owed))
+        except StoreError as error:
+            self._log.error("the owner can't be told in %s: %s", chat, error)
+
+    async def tell_in(self, chat: str, text: Phrase, *, key: str = "") -> None:
+        """Say something in a chat where the owner gives orders, also if it was said before. The log doesn't get it.
+
+        Args:
+            chat: ``transport:chat``.
+            text: What.
+            key: Of the message, should it have to be withdrawn.
+        """
+        transport, _, name = chat.partition(":")
+        owed = self._delivery.prepare(transport, name, text, key=key or f"owner-{uuid.uuid4().hex}", notice=True)
+        try:
+            self._delivery.take(await self._store.owe(owed))
         except StoreError as error:
             self._log.error("the owner can't be told in %s: %s", chat, error)

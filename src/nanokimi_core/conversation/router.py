@@ -210,7 +210,10 @@ class Router:
         if word == "/new":
             await self._turn(transport, message, rules, Role.ORDER)
             return True
-        if owner and (said := await self._orders.carry_out(message.text, rules.language)) is not None:
+        here = f"{transport}:{message.chat}"
+        if (home := self._ownership.chat()) in chat_ids(transport, message):
+            here = home or here  # one chat can have several names
+        if owner and (said := await self._orders.carry_out(message.text, rules.language, here)) is not None:
             await self._reply(transport, message, said)
             return True
         lane = (transport, message.chat)

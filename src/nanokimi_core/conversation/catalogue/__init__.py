@@ -10,6 +10,7 @@ from nanokimi_core.conversation.catalogue.sentences import (
     held,
     kind_of,
     later,
+    login_code,
     people,
     unknown_chat,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "joined",
     "kind_of",
     "later",
+    "login_code",
     "people",
     "phrase",
     "unknown_chat",

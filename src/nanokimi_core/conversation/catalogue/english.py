@@ -67,6 +67,7 @@ ENGLISH: Final[Mapping[Key, str]] = {
 /chats: the chats that I know, with their numbers
 /forget 3: erase chat number 3: its messages, its files and what I remember of it
 /dead: what I have given up; /dead retry m3 tries m3 again, /dead drop m3 ends it
+/login: log in to my account by a code; /login work to the account that is called so
 /status: how everything stands""",
     "owner_how": "Write it like this: {how}",
     "owner_error": "That didn't work: {cause}",
@@ -89,6 +90,14 @@ ENGLISH: Final[Mapping[Key, str]] = {
     "owner_status_instance": "{name} ({kind}): {state}",
     "owner_status_error": "{name} ({kind}): {state}; last error: {cause}",
     "owner_status_account": "account {name}: {state}{remedy}",
+    "owner_status_serves": "account {name} is the one in use; chats: {count}",
+    "owner_status_chats": "account {name}; chats: {count}",
+    "owner_status_login": "account {name} waits for its code to be entered, until {until}",
+    "owner_status_quota": "account {name}, {quota}: {figures}",
+    "owner_status_quota_low": "WARNING, nearly used up: account {name}, {quota}: {figures}",
+    "quota_used": "{used} % used",
+    "quota_left": "{left} left",
+    "quota_resets": "{figures}, whole again at {until}",
     "owner_status_held": "{chat} waits until this has passed: {cause}; next try {later}",
     "owner_status_problem": "to mend: {cause}",
     "instance_starting": "starting",
@@ -109,6 +118,37 @@ ENGLISH: Final[Mapping[Key, str]] = {
     "owner_dropped": "{id} is ended for good.",
     "owner_no_such_letter": 'I have given up nothing with the id "{id}"; /dead lists what I have.',
     "owner_forgot": 'Chat {number}, "{name}", is erased; messages: {count}.',
+    "owner_login_lost": "My account {name} doesn't let me in any more; what is written to me is kept until it does. To "
+    "log me in:",
+    "owner_login_wanted": "To log me in to {name}:",
+    "owner_login_code": """open this page on any device
+
+{url}
+
+and enter this code
+
+{code}
+
+It counts until {until}. For another one after that: /login {name}""",
+    "owner_login_older": "An older code doesn't count any more.",
+    "owner_login_asked": "I'm asking for a code for {name}; it comes here in a moment.",
+    "owner_login_fine": "{name} lets me in; a new login takes the place of the old one. I'm asking for a code; it "
+    "comes here in a moment.",
+    "owner_login_done": "I'm logged in to {name}. What has waited for that is answered now.",
+    "owner_login_done_as": "I'm logged in to {name} as {who}. What has waited for that is answered now.",
+    "owner_login_models": "Its models: {models}",
+    "owner_login_works": "{name} lets me in again; a code that I have sent for it doesn't count any more.",
+    "owner_login_expired": "The code for {name} has run out. For a new one: /login {name}",
+    "owner_login_failed": "There is no new login for {name}: {cause}. To try again: /login {name}",
+    "owner_login_void": "The code for {name} doesn't count any more, since nanokimi.toml was read again. For a new "
+    "one: /login {name}",
+    "owner_login_terminal": "{name} doesn't let me in any more, and there is no owner's chat to send a code to; in a "
+    "terminal: nanokimi auth login {name}",
+    "owner_login_not_by_code": "{name} doesn't log in by a code.",
+    "owner_login_by_key": "Store its key in a terminal on my machine, never in a chat: nanokimi auth set-key --plugin "
+    "{name}",
+    "owner_login_by_file": "Bring the file of a login in a terminal on my machine: nanokimi auth import FILE --plugin "
+    "{name}",
     "owner_held": "In {chat} messages are kept unanswered until this has passed: {cause}{remedy}",
     "owner_held_over": "It has passed, and messages in {chat} are answered again.",
     "owner_account_fell": "My account {id} can't be used, so {other} pays until it can: {cause}{remedy}",

@@ -7,12 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from nanokimi_core.conversation.catalogue.keys import Key
-from nanokimi_core.conversation.catalogue.phrases import Phrase, phrase
+from nanokimi_core.conversation.catalogue.phrases import Phrase, joined, phrase
 from nanokimi_core.conversation.catalogue.values import LONGEST_NAME, tidy
 from nanokimi_core.errors import Failure
 
 if TYPE_CHECKING:
     from nanokimi_core.config.model import Language
+    from nanokimi_core.contracts.auth import ShowCode
     from nanokimi_core.messages import ChatKind
     from nanokimi_core.store.values import ChatRecord
 
@@ -86,3 +87,19 @@ def people(names: Sequence[str], language: Language) -> Phrase:
     if len(names) <= _MOST_PEOPLE:
         return phrase(language, "people_some", people=told)
     return phrase(language, "people_more", people=told, rest=len(names) - _MOST_PEOPLE)
+
+
+def login_code(name: str, code: ShowCode, language: Language, *, lost: bool = False, older: bool = False) -> Phrase:
+    """Show the owner a login's page and code, each alone on a line, and until when they count.
+
+    Args:
+        name: The account.
+        code: As the plugin gave it.
+        language: The chat's.
+        lost: The account needs the login; else the owner wants it.
+        older: The owner has an older code that doesn't count any more.
+    """
+    first = phrase(language, "owner_login_lost" if lost else "owner_login_wanted", name=name)
+    page, until = code.complete_url or code.url, f"{code.expires_at.astimezone():%H:%M %Z}"
+    shown = phrase(language, "owner_login_code", name=name, url=page, code=code.code, until=until)
+    return joined([*([phrase(language, "owner_login_older")] if older else []), first, shown])

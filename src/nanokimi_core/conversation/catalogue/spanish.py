@@ -69,6 +69,7 @@ SPANISH: Final[Mapping[Key, str]] = {
 /chats: los chats que conozco, con sus números
 /forget 3: borrar el chat número 3: sus mensajes, sus archivos y lo que recuerdo de él
 /dead: lo que he dejado por imposible; /dead retry m3 intenta m3 otra vez, /dead drop m3 lo da por terminado
+/login: iniciar sesión en mi cuenta con un código; /login work, en la cuenta que se llama así
 /status: cómo está todo""",
     "owner_how": "Escríbelo así: {how}",
     "owner_error": "No ha podido ser: {cause}",
@@ -91,6 +92,14 @@ SPANISH: Final[Mapping[Key, str]] = {
     "owner_status_instance": "{name} ({kind}): {state}",
     "owner_status_error": "{name} ({kind}): {state}; último error: {cause}",
     "owner_status_account": "cuenta {name}: {state}{remedy}",
+    "owner_status_serves": "cuenta {name}: es la que se usa ahora; chats: {count}",
+    "owner_status_chats": "cuenta {name}; chats: {count}",
+    "owner_status_login": "cuenta {name}: espera a que se introduzca su código, hasta las {until}",
+    "owner_status_quota": "cuenta {name}, {quota}: {figures}",
+    "owner_status_quota_low": "ATENCIÓN, casi agotado: cuenta {name}, {quota}: {figures}",
+    "quota_used": "{used} % gastado",
+    "quota_left": "quedan {left}",
+    "quota_resets": "{figures}; entero otra vez el {until}",
     "owner_status_held": "{chat} espera a que pase esto: {cause}; próximo intento {later}",
     "owner_status_problem": "por arreglar: {cause}",
     "instance_starting": "arrancando",
@@ -112,6 +121,37 @@ SPANISH: Final[Mapping[Key, str]] = {
     "owner_dropped": "{id} queda terminado para siempre.",
     "owner_no_such_letter": "No he dejado por imposible nada con el id «{id}»; /dead da la lista.",
     "owner_forgot": "El chat {number}, «{name}», está borrado; mensajes: {count}.",
+    "owner_login_lost": "Mi cuenta {name} ya no me deja entrar; lo que me escriben queda guardado hasta que me deje. "
+    "Para iniciar sesión:",
+    "owner_login_wanted": "Para iniciar sesión en {name}:",
+    "owner_login_code": """abre esta página en cualquier dispositivo
+
+{url}
+
+e introduce este código
+
+{code}
+
+Vale hasta las {until}. Para otro después: /login {name}""",
+    "owner_login_older": "Un código anterior ya no vale.",
+    "owner_login_asked": "Estoy pidiendo un código para {name}; llegará aquí en un momento.",
+    "owner_login_fine": "{name} me deja entrar; una sesión nueva sustituye a la anterior. Estoy pidiendo un código; "
+    "llegará aquí en un momento.",
+    "owner_login_done": "He iniciado sesión en {name}. Ahora respondo a lo que esperaba por eso.",
+    "owner_login_done_as": "He iniciado sesión en {name} como {who}. Ahora respondo a lo que esperaba por eso.",
+    "owner_login_models": "Sus modelos: {models}",
+    "owner_login_works": "{name} me deja entrar otra vez; un código que he mandado para ella ya no vale.",
+    "owner_login_expired": "El código para {name} ha caducado. Para uno nuevo: /login {name}",
+    "owner_login_failed": "No hay sesión nueva en {name}: {cause}. Para intentarlo otra vez: /login {name}",
+    "owner_login_void": "El código para {name} ya no vale, porque se ha vuelto a leer nanokimi.toml. Para uno nuevo: "
+    "/login {name}",
+    "owner_login_terminal": "{name} ya no me deja entrar, y no hay chat del dueño al que mandar un código; en un "
+    "terminal: nanokimi auth login {name}",
+    "owner_login_not_by_code": "En {name} no se inicia sesión con un código.",
+    "owner_login_by_key": "Guarda su clave en un terminal de mi máquina, nunca en un chat: nanokimi auth set-key "
+    "--plugin {name}",
+    "owner_login_by_file": "Trae el archivo de una sesión en un terminal de mi máquina: nanokimi auth import FILE "
+    "--plugin {name}",
     "owner_held": "En {chat} se guardan los mensajes sin responder hasta que pase esto: {cause}{remedy}",
     "owner_held_over": "Ya ha pasado, y los mensajes de {chat} vuelven a tener respuesta.",
     "owner_account_fell": "Mi cuenta {id} no se puede usar, y paga {other} hasta que se pueda: {cause}{remedy}",
