@@ -13,10 +13,10 @@ from nanokimi_core.testing import Bot, ScriptedBackend, ScriptedSession
 
 pytestmark = pytest.mark.anyio
 
-KEYS = [f"sk-canary-{name}-0123456789-{name[0] * 4}" for name in ("first", "other", "third")]
+KEYS = [f"odd-canary-{name}-0123456789-{name[0] * 4}" for name in ("first", "other", "third")]
 REFUSALS = {
-    "401": AgentError(Failure.CREDENTIALS, "Error code: 401 - Invalid Authentication"),
-    "429": AgentError(Failure.QUOTA, "Error code: 429 - exceeded_current_quota_error: insufficient balance"),
+    "401": AgentError(Failure.CREDENTIALS, f"Error code: 401 - Invalid Authentication, unlike {KEYS[2]}"),
+    "429": AgentError(Failure.QUOTA, f"Error code: 429 - insufficient balance, unlike {KEYS[2]}"),
 }
 
 
@@ -55,7 +55,7 @@ def table(folder: Path) -> dict[str, Any]:
         file.write_text(key)
         file.chmod(0o600)
         files.append({"file": str(file)})
-    return {"plugins": {"apikey": {"keys": files, "usage_minutes": 0}}}
+    return {"plugins": {"apikey": {"keys": files, "base_url": "http://127.0.0.1:9/v1", "usage_minutes": 0}}}
 
 
 @pytest.mark.parametrize("why", REFUSALS)
