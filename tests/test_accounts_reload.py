@@ -40,11 +40,13 @@ async def test_after_a_reload_unused_agents_of_the_old_account_go_at_once_and_bu
         await bot.says("busy", "busy")
         await until(lambda: len(bank.asked) == 2)
         assert await bot.reload({"auth": "b"}) == []
-        await until(lambda: "leave net:idle" in bank.brain.events)
+        await nanokimi_clock.settle()
+        assert bank.brain.events[-1] == "leave net:idle"
         assert bank.brain.up == 1
         gate.set()
         assert (await bot.answer(30, "busy")).text == "a: busy"
-        await until(lambda: bank.brain.up == 0)
+        await nanokimi_clock.settle()
+        assert bank.brain.up == 0
         for chat in ("idle", "busy"):
             await bot.says("again", chat)
             assert (await bot.answer(30, chat)).text == "b: again"
@@ -86,7 +88,8 @@ async def test_when_a_chain_moves_on_unused_agents_of_the_lost_account_go_at_onc
         bank.refuses["a"] = refusal(Failure.QUOTA)
         await bot.says("hello", "two")
         assert (await bot.answer(30, "two")).text == "b: hello"
-        await until(lambda: "leave net:one" in bank.brain.events)
+        await nanokimi_clock.settle()
+        assert "leave net:one" in bank.brain.events
         assert bank.brain.events.count("enter net:one") == 1
 
 
