@@ -335,7 +335,7 @@ async def test_a_stop_lets_the_running_turn_finish(tmp_path: Path) -> None:
 
 async def test_a_stop_does_not_wait_longer_than_it_may(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     given = bench(tmp_path, {"limits": {"stop_timeout": 0.05}}, brain=ScriptedBackend(slow))
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(given.assistant.run)
             await given.net.say("work")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = 20
+SECONDS = 60
 
 
 class Terminal:

@@ -154,7 +154,7 @@ async def test_a_chat_that_waits_to_be_tried_again_holds_up_no_other(tmp_path: P
         await desk.owe("after it", "a")
         for number in range(3):
             await desk.owe(f"free {number}", "b")
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await desk.delivery.settled()
         assert wire.texts("b") == ["free 0", "free 1", "free 2"]
         assert wire.texts("a") == []
@@ -247,7 +247,7 @@ async def test_rows_that_are_read_from_the_outbox_before_they_are_handed_over_ar
     async with delivering(tmp_path, wire) as desk:
         rows = await desk.store.owe([Owed(f"k{number}", "net", "desk", f"x{number}") for number in range(3)])
         desk.delivery.look("net", "desk")
-        with anyio.fail_after(15):
+        with anyio.fail_after(30):
             await begun.wait()
         if sent:
             gate.set()
@@ -355,12 +355,12 @@ async def test_when_the_network_is_back_what_waits_to_be_tried_again_is_sent_at_
     wire.faults["hello"] = [AWAY_LONG]
     async with delivering(tmp_path, wire) as desk:
         await desk.owe("hello")
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await desk.delivery.settled()
         assert not wire.sent
         desk.route.close()
         desk.route.open()
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             while not wire.sent:
                 await anyio.sleep(0.001)
 
@@ -377,7 +377,7 @@ async def test_what_was_withdrawn_before_it_could_be_sent_is_not_sent(tmp_path: 
         await desk.delivery.withdraw([row.owed.key for row in (*tried, *waits)])
         desk.route.open()
         await desk.until(lambda: wire.texts() == ["kept"])
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await desk.delivery.settled()
     assert [message.text for message in wire.attempts] == ["tried", "kept"]
     assert not desk.lost

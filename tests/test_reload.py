@@ -135,7 +135,7 @@ async def saying_the_key(session: ScriptedSession, turn: Turn) -> AsyncIterator[
 
 
 async def until(done: Callable[[], bool]) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while not done():
             await anyio.sleep(0.001)
 

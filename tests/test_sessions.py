@@ -51,7 +51,7 @@ async def held(cap: int, idle_timeout: float = 60) -> AsyncIterator[Held]:
         return cap
 
     brain = ScriptedBackend()
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             log = logging.getLogger("test")
             limits = {"idle_timeout": idle_timeout, "turn_silence": 0.2}

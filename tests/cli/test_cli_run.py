@@ -15,7 +15,7 @@ import pytest
 
 from testbed.site import Site
 
-SECONDS = 20
+SECONDS = 60
 TWO_DESKS = """
 transports = ["desk", "second"]
 backend = "lab"

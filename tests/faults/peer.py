@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SECONDS = 20
+SECONDS = 60
 WINDOW = 64
 LOOK = 0.5
 ANSWER = re.compile(r"\w+\.\d+( \w+\.\d+)*")

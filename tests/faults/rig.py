@@ -17,7 +17,7 @@ from faults.peer import Peer
 from faults.service import Service
 from testbed.site import Site
 
-SECONDS = 20
+SECONDS = 60
 LOOK = 0.005
 
 

@@ -10,7 +10,7 @@ from typing import IO
 
 from testbed.site import Site, command
 
-SECONDS = 20
+SECONDS = 60
 LOOK = 0.005
 RUNS = " runs (nanokimi "
 

@@ -17,7 +17,7 @@ from faults.peer import messages
 from faults.rig import Rig
 from testbed.site import command
 
-SECONDS = 30
+SECONDS = 60
 FROM_THE_FUTURE = 10_000
 
 

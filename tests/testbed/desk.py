@@ -105,7 +105,7 @@ class Desk:
 
     async def until(self, done: Callable[[], bool]) -> None:
         """Wait, with whatever waits to be tried again being tried at once."""
-        with anyio.fail_after(15):
+        with anyio.fail_after(30):
             while not done():
                 if self.route.connected:
                     self.route.open()

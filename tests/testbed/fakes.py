@@ -70,7 +70,7 @@ class Bench:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Bench]:
-        with anyio.fail_after(20):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.assistant.run)
                 await self.net.connected.wait()
@@ -80,7 +80,7 @@ class Bench:
     @asynccontextmanager
     async def crashing(self) -> AsyncIterator[Bench]:
         """Run it, and abandon it at the end: cancelled, without a stop."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self.assistant.run)
                 await self.net.connected.wait()
@@ -89,7 +89,7 @@ class Bench:
 
     async def settled(self) -> None:
         """Wait until everything is answered that can be, and sent."""
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await self.assistant.conversation.settled()
 
 
@@ -134,12 +134,12 @@ def context(given: Bench, turn: int = -1) -> list[tuple[str, str]]:
 
 async def until(done: Callable[[], bool]) -> None:
     """Wait until something is so."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(30):
         while not done():
             await anyio.sleep(0.001)
 
 
 async def until_prompted(given: Bench, count: int) -> None:
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         while len(given.brain.prompts) < count:
             await anyio.sleep(0.001)

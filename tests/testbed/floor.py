@@ -68,7 +68,7 @@ class Floor:
         return await self.lanes.accept(Arrival("net", message, role))
 
     async def until(self, done: Callable[[], bool]) -> None:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while not done():
                 await anyio.sleep(0.001)
 

@@ -20,7 +20,7 @@ from nanokimi_core import private_folder
 from testbed.cloud import Cloud
 from testbed.context import PluginContext
 
-SECONDS = 20
+SECONDS = 60
 LOOK = 0.01
 
 

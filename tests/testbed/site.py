@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 TESTS = Path(__file__).parent.parent
-SECONDS = 20
+SECONDS = 60
 LONGEST = 120
 THIRD_PARTY = "testbed.third_party"
 
@@ -138,7 +138,7 @@ class Site:
             input=said or "",
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             cwd=self.home,
             env=self.environ(**more.pop("env", {})),
             check=False,

@@ -15,7 +15,7 @@ from nanokimi_transport_irc.trial.person import Person
 pytestmark = [pytest.mark.ircd, pytest.mark.anyio]
 People = Callable[..., Person]
 MakeBot = Callable[..., Bot]
-SECONDS = 20
+SECONDS = 60
 
 
 def on(ircd: Ngircd, **more: Any) -> dict[str, Any]:

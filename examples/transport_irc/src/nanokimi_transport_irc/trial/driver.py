@@ -15,7 +15,7 @@ from nanokimi_core.testing import ScriptedContext
 from nanokimi_transport_irc.settings import Settings
 from nanokimi_transport_irc.transport import Irc
 
-_SECONDS = 20
+_SECONDS = 60
 _AGAIN = 0.05
 _TICK = 0.01
 

@@ -14,7 +14,7 @@ from typing import IO
 BINARY = shutil.which("ngircd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 OPERATOR = ("oper", "sesame")
 _GLOBAL = ("Listen = 127.0.0.1", "MotdPhrase = hello", "PidFile =", "AdminInfo1 = a trial", "Info = a trial")
-_SECONDS = 20
+_SECONDS = 60
 _LOOK = 0.01
 
 

@@ -12,7 +12,7 @@ from irclib.parser import Message
 
 from nanokimi_transport_irc.trial.ircd import OPERATOR
 
-_SECONDS = 20
+_SECONDS = 60
 
 
 class Person:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-_SECONDS = 20
+_SECONDS = 60
 
 
 class Proxy:
