@@ -29,6 +29,9 @@ def code(minutes: float = 5, text: str = "AB-12", url: str = "https://club.examp
     return ShowCode(url, text, datetime.now(UTC) + timedelta(minutes=minutes))
 
 
+BAD_CODES = ["", " ", "A\nB", "A" * 101, "*AB*", "_AB_", "A--B", "- AB", "1. AB", "`AB`", "/login"]
+
+
 class Scripted:
     """An account whose login goes through these: what it gives, raises, or waits for."""
 
@@ -109,11 +112,10 @@ async def test_what_the_plugin_says_must_be_mended_first_passes() -> None:
         ((code(),), "its login ended without an AuthStatus"),
         ((None,), "its login gave NoneType, where a ShowCode or an AuthStatus belongs"),
         ((ShowCode("https://x", "AB", datetime(2030, 1, 1)),), "which has no zone"),
-        ((code(text=" "),), "a ShowCode without a code"),
-        ((code(text="A\nB"),), "a ShowCode whose code is not a line of text"),
-        ((code(text="A" * 3000),), "a ShowCode whose code is not a line of text"),
+        *(((code(text=text),), "a ShowCode whose code is not letters and digits") for text in BAD_CODES),
+        ((code(url="https://x/" + "y" * 500),), "a ShowCode whose url is not an address of at most 500 characters"),
+        ((code(url="https://x y"),), "a ShowCode whose url is not an address of at most 500 characters"),
         ((code(url="javascript:alert(1)"),), "a ShowCode whose page is not an address of the web"),
-        ((code(url="https://x y"),), "a ShowCode whose page is not an address of the web"),
         ((LookupError("no club"),), "LookupError: no club"),
         ((SystemExit(3),), "SystemExit: 3"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from logging import getLogger
@@ -23,7 +24,10 @@ SAYING_SO = 30.0
 _LONGEST = 86_400.0
 _CLOSING = 10.0
 _MOST_CODES = 10
-_LONGEST_TEXT = 2000
+_LONGEST_PAGE = 500
+_LONGEST_CODE = 100
+_CODE = re.compile(r"[^\W_]+(?:[-_. :/][^\W_]+)*")  # nothing that a network's markup could take for its own
+_WEB = ("https://", "http://")
 _DOING = "to log in"
 _USABLE = ("ok", "expiring")
 
@@ -188,12 +192,11 @@ def _flaw(event: Any) -> str:
         return f"{type(event).__name__}, where a ShowCode or an AuthStatus belongs"
     if not (isinstance(event.expires_at, datetime) and event.expires_at.tzinfo):
         return f"{event.expires_at!r:.60}, which has no zone"
-    for name, text in (("url", event.url), ("code", event.code), ("complete_url", event.complete_url)):
-        if not isinstance(text, str) or len(text) > _LONGEST_TEXT or not text.isprintable():
-            return f"a ShowCode whose {name} is not a line of text"
-    if not event.code.strip():
-        return "a ShowCode without a code"
-    pages = [event.url, *([event.complete_url] if event.complete_url else [])]
-    if not all(page.startswith(("https://", "http://")) and " " not in page for page in pages):
+    for name, page in (("url", event.url), ("complete_url", event.complete_url)):
+        if not isinstance(page, str) or len(page) > _LONGEST_PAGE or not page.isprintable() or " " in page:
+            return f"a ShowCode whose {name} is not an address of at most {_LONGEST_PAGE} characters"
+    if not (event.url.startswith(_WEB) and (not event.complete_url or event.complete_url.startswith(_WEB))):
         return "a ShowCode whose page is not an address of the web"
+    if not isinstance(event.code, str) or len(event.code) > _LONGEST_CODE or not _CODE.fullmatch(event.code):
+        return "a ShowCode whose code is not letters and digits, with a single dash, dot or space between some of them"
     return ""
