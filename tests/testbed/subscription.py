@@ -25,11 +25,11 @@ AI = "kimi-code-env-0e4f99c69cc27850"
 """kimi-code's name for the login of region ``ai``."""
 
 
-def account(context: Context, cloud: Cloud | None = None, **table: Any) -> OAuthFile:
-    """Make an account, at the stand-in servers where they are given."""
+def account(context: Context, cloud: Cloud | None = None, *, look: float = 5.0, **table: Any) -> OAuthFile:
+    """Make an account, at the stand-in servers where they are given; ``look`` is its keeper's."""
     if cloud is not None:
         table = {"oauth_host": cloud.oauth_host, "base_url": cloud.base_url_coding, **table}
-    return OAuthFile(Settings.model_validate(table), context)
+    return OAuthFile(Settings.model_validate(table), context, look=look)
 
 
 def new_login(expires_in: int = 900, **changes: Any) -> dict[str, Any]:

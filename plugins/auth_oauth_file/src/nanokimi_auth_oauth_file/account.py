@@ -16,7 +16,7 @@ from nanokimi_auth_oauth_file import standing
 from nanokimi_auth_oauth_file.api import ModelApi, NoAnswer
 from nanokimi_auth_oauth_file.device_login import DeviceLogin
 from nanokimi_auth_oauth_file.grants import Grants
-from nanokimi_auth_oauth_file.keeper import Keeper
+from nanokimi_auth_oauth_file.keeper import LOOK, Keeper
 from nanokimi_auth_oauth_file.login import Login, LoginProblem, for_instance
 from nanokimi_auth_oauth_file.overview import Overview
 from nanokimi_auth_oauth_file.refused import Shortages
@@ -50,14 +50,19 @@ class OAuthFile:
     With ``credentials = "access-only"`` the keeper refreshes it, and containers see an access token in a directory that
     they can only read. With ``"shared"`` its directories are in the containers, read-write, and the agents refresh it
     under their own locks. A refreshed or newly imported login needs no restart: the fingerprint stays.
+
+    Args:
+        settings: Of the instance.
+        context: Of the instance.
+        look: Seconds between two looks at the login's file.
     """
 
-    def __init__(self, settings: Settings, context: Context) -> None:
+    def __init__(self, settings: Settings, context: Context, *, look: float = LOOK) -> None:
         self._settings = settings
         self._context = context
         self._store = Store(settings, context.folder)
         self._serving = Serving(settings, context) if settings.credentials == "access-only" else None
-        self._keeper = Keeper(context, settings, changed=self._changed)
+        self._keeper = Keeper(context, settings, changed=self._changed, look=look)
         self._usages = Usages(settings, context.folder)
         self._shortages = Shortages(context.folder)
         self._watch = Watch(settings, context, self._readable, self._usages, self._shortages)
