@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from acp import RequestError
@@ -15,8 +15,10 @@ from nanokimi_backend_kimi_docker import failures
 from nanokimi_backend_kimi_docker.container import Exit
 from nanokimi_backend_kimi_docker.failures import writing
 from nanokimi_backend_kimi_docker.records import Records
+from nanokimi_backend_kimi_docker.waits import wait_said
 from nanokimi_core import AgentError, Failure
 
+DAY = timedelta(days=1)
 CODES = [
     ("APIStatusError", "401 Invalid Authentication", Failure.CREDENTIALS),
     ("APIStatusError", "Error code: 401 - {'error': {'message': 'x'}}", Failure.CREDENTIALS),
@@ -98,6 +100,91 @@ def test_a_container_that_ended_says_why() -> None:
     assert "it said this" in str(crash)
     assert "gone" in str(exited(Exit(None, gone=True)))
     assert "connection to its container was lost" in str(exited(Exit(0, running=True)))
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "cause", "remedy"),
+    [
+        ("402 Payment required", Failure.QUOTA, "balance is used up, or its membership", "top up"),
+        ("403 Access terminated: access_terminated_error", Failure.QUOTA, "or the plan has ended", "renew or change"),
+        (
+            "403 You've reached your usage limit for this billing cycle.",
+            Failure.QUOTA,
+            "plan's quota",
+            "renew or change",
+        ),
+        ("403 only available for Coding Agents such as X", Failure.QUOTA, "does not serve this agent", "image build"),
+        ("403 no permission", Failure.CREDENTIALS, "may not do this", "what the account's plan includes"),
+        ("429 exceeded_current_quota_error", Failure.QUOTA, "account's quota", "until the quota is renewed"),
+        ("429 Your account balance is too low, please recharge", Failure.QUOTA, "account's quota", "top up"),
+        ("429 max RPM: 3", Failure.RATE_LIMIT, "fewer requests", "passes by itself"),
+        ('Token for "x" has no refresh_token; re-login required.', Failure.CREDENTIALS, "(401)", "log in again"),
+    ],
+)
+def test_what_an_account_lacks_is_told_apart(message: str, kind: Failure, cause: str, remedy: str) -> None:
+    error = failures.from_agent("APIStatusError", message)
+    assert error.kind is kind
+    assert cause in str(error)
+    assert remedy in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("please try again after 42 seconds", 42),
+        ("please try again after 1s", 1),
+        ("try again in 1500ms", 1.5),
+        ("Quota resets in 2 hours, 30 minutes", 9000),
+        ("retry after 3 days", 259_200),
+        ("retry after 900000 days", 31 * 86_400),
+        ("please try again later", None),
+        ("max RPM: 3", None),
+        ("it was reset at 2001-01-01T00:00:00Z", None),
+        ("resets at 9999-99-99T00:00:00Z", None),
+    ],
+)
+def test_the_time_to_wait_is_read_from_the_servers_words(message: str, seconds: float | None) -> None:
+    assert wait_said(message) == (None if seconds is None else timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M UTC", "%Y-%m-%dT%H:%M:%S.000+00:00"])
+def test_a_moment_of_reset_is_read(form: str) -> None:
+    told = failures.from_agent("", f"403 usage limit; your quota resets at {datetime.now(UTC) + DAY:{form}}.")
+    assert told.retry_after is not None
+    assert DAY - timedelta(minutes=2) < told.retry_after <= DAY
+
+
+@given(st.text())
+def test_nothing_that_a_server_says_breaks_the_reader_of_waits(text: str) -> None:
+    wait_said(text)
+    wait_said(f"try again after {text}")
+    wait_said(f"resets at 20{text}")
+
+
+KEY = "sk-kimi-Zx81Qw27Er63Ty54Ui45Op36"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"401 Incorrect API key provided: {KEY}",
+        f"401 Incorrect API key provided: {KEY[:12]}**********{KEY[-6:]}",
+        f"401 the key {KEY[8:20]} is revoked",
+        f"401 {KEY[10:]}",
+    ],
+)
+def test_no_more_than_four_characters_of_a_key_are_repeated(said: str) -> None:
+    shown = str(failures.from_agent("X", said, secret=KEY))
+    body = KEY.removeprefix("sk-kimi-")
+    assert not [body[at : at + 5] for at in range(len(body) - 4) if body[at : at + 5] in shown]
+    assert "401" in shown
+
+
+@pytest.mark.parametrize("secret", ["", "abc", "sk-kimi-", KEY])
+def test_words_that_are_no_part_of_the_key_stay(secret: str) -> None:
+    assert failures.from_agent("X", "500 kimi-for-coding broke", secret=secret).args == (
+        "X: 500 kimi-for-coding broke",
+    )
 
 
 RECORD = (

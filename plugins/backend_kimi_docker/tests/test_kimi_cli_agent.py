@@ -12,6 +12,17 @@ from testbed.kimi import Bench, ask, failure
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
+USAGE_LIMIT = "You've reached your usage limit for this billing cycle."
+NAMED = [
+    (Fail(401, "invalid_authentication_error", "Invalid Authentication"), Failure.CREDENTIALS, "401"),
+    (Fail(402, "payment_required", "We're unable to verify your membership."), Failure.QUOTA, "balance is used up"),
+    (Fail(403, "access_terminated_error", USAGE_LIMIT), Failure.QUOTA, "plan's quota is used up"),
+    (Fail(403, "permission_denied_error", "not open"), Failure.CREDENTIALS, "may not do this"),
+    (Fail(404, "resource_not_found_error", "gone"), Failure.MODEL, "404"),
+    (Fail(429, "exceeded_current_quota_error", "please check your plan"), Failure.QUOTA, "account's quota is used up"),
+    (Fail(500, "server_error", "it broke"), Failure.NO_ANSWER, "500"),
+]
+
 
 async def road(bench: Bench, auth: Auth) -> None:
     """Two turns, then the container goes, then a third."""
@@ -51,19 +62,13 @@ async def test_a_conversation_goes_on_from_a_login_to_a_key_and_failures_have_na
             assert len(login.rejections) == 1
         async with backend.session(cli_bench.chat(auth=cli_bench.key)) as session:
             assert "zebra" in await ask(session, "what did I say")
-            kinds = {}
-            for status in (401, 402, 404, 500):
-                cli_bench.cloud.always(Fail(status, "some_error", "scripted"))
-                kinds[status] = (await failure(session)).kind
+            for fail, kind, cause in NAMED:
+                cli_bench.cloud.always(fail)
+                error = await failure(session)
+                assert (error.kind, cause in str(error)) == (kind, True)
             cli_bench.cloud.always(None)
             cli_bench.cloud.script(*(CallTool("Shell", {"command": f"echo {n}"}) for n in range(9)))
             steps = await failure(session)
-    assert kinds == {
-        401: Failure.CREDENTIALS,
-        402: Failure.QUOTA,
-        404: Failure.MODEL,
-        500: Failure.NO_ANSWER,
-    }
     assert steps.kind is Failure.TOO_LONG
 
 

@@ -30,11 +30,15 @@ class Way:
     kind: Failure
     detail: str
     remedy: str = ""
+    wait: timedelta | None = None
 
 
+NO_MEMBERSHIP = "We're unable to verify your membership benefits at this time."
+TOO_FAST = "Your account org-1<ak-2> request reached organization max RPM: 3, please try again after 42 seconds"
+TOMORROW = "You exceeded your current quota, which resets in 20 hours 30 minutes"
 WAYS = {
     "401": Way(Fail(401, "invalid_authentication_error", "Invalid Authentication"), Failure.CREDENTIALS, "401"),
-    "402": Way(Fail(402, "payment_required", "pay first"), Failure.QUOTA, "402", "top up"),
+    "402": Way(Fail(402, "payment_required", NO_MEMBERSHIP), Failure.QUOTA, "balance is used up", "top up"),
     "403": Way(Fail(403, "permission_denied_error", "no permission"), Failure.CREDENTIALS, "may not do this", "plan"),
     "403 of a quota": Way(
         Fail(403, "access_terminated_error", USAGE_LIMIT), Failure.QUOTA, "usage limit", "plan's quota"
@@ -42,6 +46,20 @@ WAYS = {
     "404": Way(Fail(404, "resource_not_found_error", "no such model"), Failure.MODEL, "404", '"kimi-for-coding"'),
     "429": Way(Fail(429, "rate_limit_reached_error", "slow down"), Failure.RATE_LIMIT, "429"),
     "429 of a quota": Way(Fail(429, "exceeded_current_quota_error", NO_BALANCE), Failure.QUOTA, "429"),
+    "429 that says when": Way(
+        Fail(429, "rate_limit_reached_error", TOO_FAST),
+        Failure.RATE_LIMIT,
+        "fewer requests",
+        "nothing, if it passes",
+        timedelta(seconds=42),
+    ),
+    "429 of a quota that says when": Way(
+        Fail(429, "exceeded_current_quota_error", TOMORROW),
+        Failure.QUOTA,
+        "account's quota is used up",
+        "wait until the quota is renewed",
+        timedelta(hours=20, minutes=30),
+    ),
     "500": Way(Fail(500, "server_error", "it broke"), Failure.NO_ANSWER, "500 it broke"),
     "503": Way(Fail(503, "server_error", "it is busy"), Failure.RATE_LIMIT, "503", "overloaded"),
     "a cut connection": Way(Drop("half an"), Failure.RATE_LIMIT, "terminated", "away"),
@@ -78,6 +96,7 @@ async def test_a_failing_model_server_becomes_a_named_failure(name: str, cloud: 
     cloud.always(way.reply)
     error = await failure(session)
     assert (error.kind, way.detail in str(error), way.remedy in error.remedy) == (way.kind, True, True)
+    assert way.wait is None or error.retry_after == way.wait
     cloud.always(None)
     assert "well?" in await ask(session, "well?")
 

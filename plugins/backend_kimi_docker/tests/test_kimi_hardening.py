@@ -16,7 +16,7 @@ import pytest
 from nanokimi_backend_kimi_docker.engine import address
 from nanokimi_core import Attachment, Grant, Need
 from testbed.cloud import CallTool, Fail
-from testbed.kimi import KEY, Bench, KeyAccount, ask, events, failure, turn
+from testbed.kimi import KEY, AccessAccount, Bench, KeyAccount, ask, events, failure, turn
 from testbed.onlooker import everything_visible, run_in
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
@@ -62,7 +62,7 @@ ORDINARY = """
     import os, sys, anyio, shutil, tempfile
     from pathlib import Path
     from testbed.cloud import CallTool, Cloud
-    from testbed.kimi import KEY, Bench, ask
+    from testbed.kimi import KEY, AccessAccount, Bench, ask
 
     async def main(image, group):
         root = Path(tempfile.mkdtemp())
@@ -146,14 +146,17 @@ def keepers(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
 
 
-async def test_no_token_of_a_login_is_in_environment_command_line_or_labels(bench: Bench, engine: Any) -> None:
-    login = bench.login()
+@pytest.mark.parametrize("kind", ["shared", "access-only"])
+async def test_no_token_of_a_login_is_in_environment_command_line_or_labels(
+    bench: Bench, engine: Any, kind: str
+) -> None:
+    login = bench.login() if kind == "shared" else AccessAccount(bench.cloud, bench.root / "credentials")
     async with bench.backend() as backend, backend.session(bench.chat(auth=login)) as session:
         bench.cloud.script(CallTool("Bash", {"command": "env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline"}))
         children = await ask(session, "look around")
         visible = everything_visible(engine, bench.containers(engine)[0])
     assert bench.cloud.oauth_host in visible
-    for secret in (login.login["access_token"], login.login["refresh_token"]):
+    for secret in bench.cloud.oauth.issued():
         assert secret not in visible
         assert secret not in children
 

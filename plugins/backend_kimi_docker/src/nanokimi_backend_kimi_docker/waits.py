@@ -22,6 +22,7 @@ _LONGEST = timedelta(days=31)
 
 def wait_said(text: str) -> timedelta | None:
     """Find it in an error's text; ``None`` where it isn't said, or has passed."""
+    text = " ".join(text.split())
     if match := _AFTER.search(text):
         seconds = sum(float(number) * _SECONDS[_short(unit)] for number, unit in _PART.findall(match[1]))
         return min(timedelta(seconds=seconds), _LONGEST)
