@@ -84,13 +84,23 @@ class Rig:
         self._wires[name] = {"use": "wire", "socket": str(peer.path), **table}
         return peer
 
-    def configure(self, *, limits: Mapping[str, Any] | None = None, owner: str = "", **brain: Any) -> None:
-        """Write the toml: all wires, with every chat let in; the rest goes into the brain's table."""
+    def configure(
+        self,
+        *,
+        limits: Mapping[str, Any] | None = None,
+        owner: str = "",
+        account: tuple[str, Mapping[str, Any]] | None = None,
+        **brain: Any,
+    ) -> None:
+        """Write the toml: all wires, with every chat let in, and an account; the rest goes into the brain's table."""
         tables = {f"plugins.{name}": table for name, table in self._wires.items()}
         tables |= {"plugins.brain": {"notes": str(self.notes_file), **brain}, "limits": dict(limits or {})}
         tables |= {f'chats."{name}:*"': {} for name in self._wires}
         lines = [f"transports = {json.dumps(list(self._wires))}", 'backend = "brain"']
         lines += [f"owner = {json.dumps(owner)}"] if owner else []
+        if account is not None:
+            lines.append(f"auth = {json.dumps(account[0])}")
+            tables[f"plugins.{account[0]}"] = dict(account[1])
         for name, table in tables.items():
             lines.append(f"[{name}]")
             lines.extend(f"{key} = {json.dumps(value)}" for key, value in table.items())

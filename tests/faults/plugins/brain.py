@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import anyio
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +21,7 @@ from nanokimi_core import (
     Chat,
     Context,
     Failure,
+    Need,
     Session,
     Spec,
     Text,
@@ -29,6 +30,7 @@ from nanokimi_core import (
 )
 
 LOOK = 0.005
+NEED = Need("brain", PurePosixPath("/home/node/.brain"), (os.geteuid(), os.getegid()))
 
 
 class BrainConfig(BaseModel):
@@ -40,6 +42,7 @@ class BrainConfig(BaseModel):
     hold: While there is this file, no turn ends.
     entering, thinking: At most so many seconds.
     fatal: A message with this text in it kills the process.
+    paid: Each session asks the chat's account for a grant.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -51,6 +54,7 @@ class BrainConfig(BaseModel):
     entering: float = 0
     thinking: float = 0
     fatal: str = ""
+    paid: bool = False
 
 
 class BrainSession:
@@ -96,6 +100,8 @@ class Brain:
             wait = timedelta(seconds=self.config.patience)
             raise AgentError(Failure.ENGINE, "the engine is away", remedy="start it", retry_after=wait)
         await some(self.config.entering)
+        if self.config.paid:
+            await chat.auth.grant(NEED)
         yield BrainSession(self.config, chat)
 
     async def forget(self, chat: Chat) -> None:
