@@ -18,7 +18,7 @@ import pytest
 from nanokimi_core.watchdog import HUNG, Watchdog, _Clock
 from testbed.site import Site
 
-LONGEST = 60
+LONGEST = 120
 HOST = """
 import logging, sys
 from functools import partial
@@ -35,7 +35,7 @@ from nanokimi_core.supervision import guarded
 from nanokimi_core.watchdog import Watchdog
 
 sys.setswitchinterval(0.0002)  # coverage saves its data in many small steps, beside a thread that computes
-where, hang_limit = sys.argv[1], float(sys.argv[2])
+where, hang_limit, warn_after = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
 logs.set_up()
 
 async def tell(key, text): ...
@@ -51,7 +51,8 @@ calm = instance("good", "transport", good.Net, good)
 
 async def main():
     last = lambda: print("last words", flush=True)
-    async with Watchdog([calm, net, brain], hang_limit=hang_limit, warn_after=1, last_words=last) as watchdog:
+    limits = {"hang_limit": hang_limit, "warn_after": warn_after, "tick": 0.1}
+    async with Watchdog([calm, net, brain], **limits, last_words=last) as watchdog:
         async with anyio.create_task_group() as tasks:
             for each in (calm, brain):
                 await tasks.start(each.live, None)
@@ -59,7 +60,7 @@ async def main():
             if where == "core":
                 __import__("time").sleep(hang_limit * 3)
             if where == "swallow":
-                watchdog.stop_within(2)
+                watchdog.stop_within(1)
                 tasks.cancel_scope.cancel()
             if where == "send":
                 await guarded(lambda: net.value.send("hello"), plugin=net.provided.plugin, doing="to send", within=1)
@@ -70,11 +71,11 @@ async def main():
                 await guarded(net.value.compile, plugin=net.provided.plugin, doing="to send")
             print("served", flush=True)
             for _ in range(2):  # one of them may be over when a plugin has blocked
-                await anyio.sleep(0.75)
+                await anyio.sleep(0.4)
             tasks.cancel_scope.cancel()
     print("over", flush=True)
 
-anyio.run(main, backend=sys.argv[3])
+anyio.run(main, backend=sys.argv[4])
 """
 HOG = """
 import re, time
@@ -99,7 +100,7 @@ class Net:
         if self.where == "short":
             block(0.4)
         if self.where == "longer":
-            block(2.5)
+            block(1.5)
         while True:
             try:
                 await anyio.sleep(0.01)
@@ -137,10 +138,12 @@ class Net:
 
 
 @contextmanager
-def child(folder: Path, where: str, hang_limit: float, backend: str = "asyncio") -> Iterator[subprocess.Popen[str]]:
+def child(
+    folder: Path, where: str, hang_limit: float, backend: str = "asyncio", *, warn_after: float = 0.5
+) -> Iterator[subprocess.Popen[str]]:
     for name, source in {"host": HOST, "hog": HOG, "good": GOOD}.items():
         (folder / f"{name}.py").write_text(source)
-    command = [sys.executable, str(folder / "host.py"), where, str(hang_limit), backend]
+    command = [sys.executable, str(folder / "host.py"), where, str(hang_limit), str(warn_after), backend]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder) as process:
         guard = threading.Timer(LONGEST, process.kill)
         guard.start()
@@ -151,8 +154,8 @@ def child(folder: Path, where: str, hang_limit: float, backend: str = "asyncio")
             process.kill()
 
 
-def ended(folder: Path, where: str, hang_limit: float, backend: str = "asyncio") -> tuple[int, str, str]:
-    with child(folder, where, hang_limit, backend) as process:
+def ended(folder: Path, where: str, hang_limit: float, backend: str = "asyncio", **more: float) -> tuple[int, str, str]:
+    with child(folder, where, hang_limit, backend, **more) as process:
         out, err = process.communicate()
     return process.returncode, out, err
 
@@ -174,7 +177,7 @@ def line_of(text: str) -> int:
 def test_a_plugin_that_blocks_is_named_and_the_process_ends_after_the_hang_limit(
     tmp_path: Path, where: str, function: str, instance: str, backend: str
 ) -> None:
-    code, out, err = ended(tmp_path, where, 2, backend)
+    code, out, err = ended(tmp_path, where, 1, backend)
     assert code == HUNG == 70, err
     assert "over" not in out
     (named,) = [line for line in err.splitlines() if " ERROR nanokimi: nothing has been served for " in line]
@@ -192,14 +195,14 @@ def test_a_plugin_that_blocks_is_named_and_the_process_ends_after_the_hang_limit
 
 
 def test_a_library_that_blocks_is_named_together_with_the_plugin_that_called_it(tmp_path: Path) -> None:
-    code, _, err = ended(tmp_path, "through a library", 2)
+    code, _, err = ended(tmp_path, "through a library", 1)
     assert code in (HUNG, -signal.SIGPROF), err  # Python's own re keeps the lock, depending on its version
     assert "hog.py" in err
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here")
 def test_a_plugin_that_lets_no_thread_run_ends_the_process_with_its_stack(tmp_path: Path) -> None:
-    code, out, err = ended(tmp_path, "holding the lock", 2)
+    code, out, err = ended(tmp_path, "holding the lock", 1)
     assert code == -signal.SIGPROF
     assert f'{tmp_path}/hog.py", line {line_of("sum(range")} in run' in err
     assert "over" not in out
@@ -207,7 +210,7 @@ def test_a_plugin_that_lets_no_thread_run_ends_the_process_with_its_stack(tmp_pa
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_plugin_that_blocks_for_less_than_the_limits_is_left_in_peace(tmp_path: Path, backend: str) -> None:
-    code, out, err = ended(tmp_path, "short", 10, backend)
+    code, out, err = ended(tmp_path, "short", 20, backend, warn_after=10)
     assert (code, err) == (0, "")
     assert out == "served\nover\n"
 
@@ -217,11 +220,11 @@ def test_a_plugin_that_blocks_for_a_while_is_named_once_and_its_end_too(tmp_path
     assert code == 0, err
     assert out == "served\nover\n"
     assert err.count("blocks the event loop") == 1
-    assert re.search(r"WARNING nanokimi: the event loop goes on after about [23] s\n", err)
+    assert re.search(r"WARNING nanokimi: the event loop goes on after about [1-9] s\n", err)
 
 
 def test_a_block_in_no_plugins_code_is_not_blamed_on_one(tmp_path: Path) -> None:
-    code, _, err = ended(tmp_path, "core", 2)
+    code, _, err = ended(tmp_path, "core", 1)
     assert code == HUNG
     assert "NanoKimi itself or a library is in " in err
     assert 'plugin "' not in err
@@ -235,15 +238,15 @@ def test_time_in_which_the_process_could_not_run_does_not_count_and_time_in_whic
     while time.process_time() < end:
         pass
     assert clock.passed(at_most=0.1) >= 0.3
-    assert clock.passed(at_most=0.1) < 0.1
+    assert clock.passed(at_most=0.2) < 0.3
 
 
 def test_a_process_that_was_stopped_for_longer_than_the_hang_limit_goes_on(tmp_path: Path) -> None:
-    with child(tmp_path, "none", 2) as process:
+    with child(tmp_path, "none", 1) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "served\n"
         process.send_signal(signal.SIGSTOP)
-        time.sleep(5)  # the stop itself is what is tested: nothing can be waited for in a process that is stopped
+        time.sleep(3)  # the stop itself is what is tested: nothing can be waited for in a process that is stopped
         process.send_signal(signal.SIGCONT)
         out, err = process.communicate()
     assert (process.returncode, out, err) == (0, "over\n", "")
