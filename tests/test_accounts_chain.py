@@ -178,6 +178,33 @@ async def test_a_token_that_is_renewed_again_and_again_does_not_have_a_used_up_a
         assert bank.asked.count("a") == 2
 
 
+@pytest.mark.parametrize("how", SERVER)
+async def test_each_of_an_accounts_keys_is_tried_in_the_turn_that_fails_and_none_of_them_in_the_next_ones(
+    tmp_path: Path, nanokimi_clock: FakeClock, bank: Bank, how: str
+) -> None:
+    async with bank.bot(tmp_path, "a", "b", clock=nanokimi_clock) as bot:
+        bank.purses["a"].notes = 3
+        bring_down(bank, "a", how)
+        assert await ask(bot, "one") == "b: one"
+        assert bank.asked.count("a") == 3
+        bank.asked.clear()
+        for chat in ("desk", "club", "hall", "desk"):
+            bank.purses["a"].number += 1
+            assert await ask(bot, "two", chat) == "b: two"
+        assert bank.asked == ["b"] * 4
+
+
+@pytest.mark.parametrize("notes", [3, 1_000_000])
+async def test_an_account_that_gives_another_key_each_time_is_not_tried_without_end(
+    tmp_path: Path, nanokimi_clock: FakeClock, bank: Bank, notes: int
+) -> None:
+    async with bank.bot(tmp_path, "a", "b", clock=nanokimi_clock) as bot:
+        bank.purses["a"].notes, bank.purses["a"].restless = notes, True
+        bring_down(bank, "a", "used up")
+        assert await ask(bot, "one") == "b: one"
+        assert bank.asked.count("a") <= 20
+
+
 async def test_an_account_whose_status_becomes_fine_serves_again_within_seconds(
     tmp_path: Path, nanokimi_clock: FakeClock, bank: Bank
 ) -> None:

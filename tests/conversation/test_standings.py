@@ -263,6 +263,6 @@ async def test_looking_for_the_next_grant_tries_nothing_and_counts_for_nothing(
     account = hall.account()
     await hall.fail(account)
     await nanokimi_clock.advance(400)
-    assert await account.next_fingerprint() == f"b:{hall.b._fingerprint('sk-canary-of-b')}"
+    assert await account.next_fingerprint() == f"b:{hall.b._fingerprint('sk-canary-of-b')}-0"
     with account.paying():
         assert await hall.payer(account) == "a"

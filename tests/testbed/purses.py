@@ -37,6 +37,8 @@ class Purse(ScriptedAuth):
         trouble: What its next grants raise, until it is ``None`` again.
         states: Overrides what it says of itself.
         mark: Of its grants.
+        notes: How many keys it has, each with a fingerprint of its own; it gives the next one after a refusal.
+        restless: It gives the next one each time.
         looks: How often it was asked how it stands.
         refused: The marks of the grants that it was told of.
     """
@@ -44,17 +46,23 @@ class Purse(ScriptedAuth):
     trouble: BaseException | None = None
     states: AuthStatus | None = None
     mark: str = ""
+    notes: int = 1
+    restless: bool = False
+    number: int = 0
     looks: int = 0
     refused: list[str] = field(default_factory=list)
 
     async def grant(self, need: Need) -> Grant:
         if self.trouble is not None:
             raise self.trouble
-        return replace(await super().grant(need), mark=self.mark)
+        grant = await super().grant(need)
+        self.number += self.restless
+        return replace(grant, mark=self.mark, fingerprint=f"{grant.fingerprint}-{self.number % self.notes}")
 
     async def rejected(self, grant: Grant, why: str) -> None:
         self.refused.append(grant.mark)
-        await super().rejected(grant, why)
+        self.number += 1
+        await super().rejected(replace(grant, fingerprint=grant.fingerprint.rpartition("-")[0]), why)
 
     async def status(self) -> AuthStatus:
         self.looks += 1

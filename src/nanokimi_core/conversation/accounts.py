@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from nanokimi_core.contracts.auth import Auth, AuthStatus, Grant, Need
 from nanokimi_core.conversation.asking import AccountFault, ask, refuse
-from nanokimi_core.conversation.standings import Standing, Standings, rest
+from nanokimi_core.conversation.standings import Identity, Standing, Standings, identity, rest
 from nanokimi_core.errors import AgentError, Failure, LoginNeeded
 
 _MOST_GIVEN = 8
+_MOST_TRIALS = 16  # of other credentials in one turn
 _NONE_CHOSEN = 'no account is chosen; set auth = "apikey" in nanokimi.toml'
 
 
@@ -70,7 +71,8 @@ class Account:
         self._need: Need | None = None
         self._given: OrderedDict[str, _Given] = OrderedDict()
         self._failed: set[str] = set()
-        self._spent: set[str] = set()
+        self._spent: dict[str, set[Identity]] = {}
+        self._trials = 0
         self._claims: set[str] = set()
         self._paying = False
         self._payer: _Given | None = None
@@ -89,14 +91,19 @@ class Account:
             self._paying = False
             self._failed.clear()
             self._spent.clear()
+            self._trials = 0
             self._standings.release(self._claims)
 
     async def has_other_credentials(self) -> bool:
         """Whether the account that this turn failed on has others, not tried in it: another key of several."""
         if self._payer is None or self._need is None:
             return False
+        self._trials += 1
+        if self._trials > _MOST_TRIALS:
+            return False
+        spent = self._spent[self._payer.name]
         given = await self._ask(self._payer.name, self._payer.auth, self._need, None)
-        return given is not None and given.fingerprint not in self._spent
+        return given is not None and all(given.grant.fingerprint != fingerprint for fingerprint, _ in spent)
 
     @property
     def payer(self) -> str:
@@ -112,7 +119,7 @@ class Account:
         """Note that this turn failed for its account's sake, and name those of the chain that are left to try."""
         if self._payer is None:
             return ()
-        self._standings.refused(self._payer.name, self._payer.grant, error, self._claims)
+        self._standings.refused(self._payer.name, self._spent[self._payer.name], error, self._claims)
         self._failed.add(self._payer.name)
         self._error = error
         return [name for name, _ in self._chain() if name not in self._failed]
@@ -150,7 +157,7 @@ class Account:
                 self._standings.release(claims)
         if self._paying:
             self._payer = given
-            self._spent.add(given.fingerprint)
+            self._spent.setdefault(given.name, set()).add(identity(given.grant))
         self.serving, self.fingerprint = given.name, given.fingerprint
         self._given[given.fingerprint] = given
         self._given.move_to_end(given.fingerprint)
@@ -208,7 +215,7 @@ class Account:
             return (await self._choose(self._need, None)).fingerprint
         except NoAccount:
             found = [self._standings.down(name) for name, _ in self._chain()]
-            gone = all(each is not None and each.wants_login and each.refused is None for each in found)
+            gone = all(each is not None and each.wants_login and not each.refused for each in found)
             return "" if gone else None
         except AccountFault:
             return None
@@ -258,6 +265,6 @@ class Account:
 
 def _causes(down: Sequence[tuple[str, Standing]], *, alone: bool) -> str:
     """Name each account with its cause; a turn's failure of the only account goes without the name."""
-    if alone and down[0][1].refused is not None:
+    if alone and down[0][1].refused:
         return down[0][1].why
     return "; ".join(f"{name}: {standing.why}" for name, standing in down)

@@ -23,6 +23,15 @@ _RESORT, _LONGEST_RESORT = 2.0, 120.0
 _SOON, _LONGEST_SOON = 60.0, 600.0
 _LOOK_EVERY = 3.0
 _OK = ("ok", "expiring")
+_MOST_REFUSED = 64
+
+Identity = tuple[str, str]
+"""The fingerprint and the mark of a grant."""
+
+
+def identity(grant: Grant) -> Identity:
+    """Say which credentials a grant stands for."""
+    return grant.fingerprint, grant.mark
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class Standing:
         until: From when on one turn tries it again; on the event loop's clock.
         resort: The same for a chain where no other account works.
         soon: The same for credentials that have changed while their agents needn't be started again.
-        refused: Fingerprint and mark of the grant that a server refused; ``None`` where there was no grant.
+        refused: The credentials that a server refused; empty where there was no grant.
         away: The account says that this passes by itself.
         promised: Until when the server, or the account, asked to be left alone, if it did.
         times: How often it was tried in vain.
@@ -50,7 +59,7 @@ class Standing:
     until: float
     resort: float
     soon: float
-    refused: tuple[str, str] | None
+    refused: frozenset[Identity]
     away: bool
     promised: float | None
     times: int
@@ -129,10 +138,12 @@ class Standings:
         if name in self._down:
             self.restored(name)
 
-    def refused(self, name: str, grant: Grant, error: AgentError, claims: Collection[str] = ()) -> None:
-        """Note that a turn failed for an account's sake."""
-        mark = (grant.fingerprint, grant.mark)
-        self._fell(name, error.kind, str(error), error.remedy, error.retry_after, claims, refused=mark)
+    def refused(
+        self, name: str, credentials: Collection[Identity], error: AgentError, claims: Collection[str] = ()
+    ) -> None:
+        """Note that a turn failed for an account's sake, with these of its credentials."""
+        refused = frozenset(credentials)
+        self._fell(name, error.kind, str(error), error.remedy, error.retry_after, claims, refused=refused)
 
     def gave_none(self, name: str, error: LoginNeeded | AccountFault, claims: Collection[str] = ()) -> None:
         """Note that an account gave no grant."""
@@ -152,12 +163,14 @@ class Standings:
         wait: timedelta | None,
         claims: Collection[str],
         *,
-        refused: tuple[str, str] | None = None,
+        refused: frozenset[Identity] = frozenset(),
         away: bool = False,
     ) -> None:
         before = self._down.get(name)
         if before is not None and name not in claims and _alike(before, kind, refused, away):
             return  # a turn that began before the account was down says nothing new
+        if before is not None and refused and len(before.refused) + len(refused) <= _MOST_REFUSED:
+            refused |= before.refused
         times = before.times + 1 if before is not None else 1
         seconds = _pause(kind, away, wait, times)
         asked = None if wait is None else min(max(wait.total_seconds(), 0.0), _LONGEST)
@@ -190,7 +203,7 @@ class Standings:
             claims: Of the turn that asks, which gets what it tries noted here; ``None`` where no turn will follow.
         """
         standing = self._down.get(name)
-        if standing is None or standing.refused is not None or standing.wants_login:
+        if standing is None or standing.refused or standing.wants_login:
             return True
         return self._due(standing.until) and self._claim(name, claims)
 
@@ -199,12 +212,12 @@ class Standings:
         standing = self._down.get(name)
         if standing is None:
             return True
-        if standing.refused is None or standing.refused[0] != grant.fingerprint:
+        if all(grant.fingerprint != fingerprint for fingerprint, _ in standing.refused):
             self.restored(name)
             return True
         if claims is not None and name in claims:
             return True
-        other = standing.refused[1] != grant.mark and self._due(standing.soon)
+        other = identity(grant) not in standing.refused and self._due(standing.soon)
         return (other or self._due(standing.until)) and self._claim(name, claims)
 
     def last_resort(self, name: str, claims: set[str] | None) -> bool:
@@ -252,7 +265,7 @@ class Standings:
         before, self._well[name] = self._well.get(name), well
         if self._down.get(name) is not standing:
             return
-        if standing.refused is not None:
+        if standing.refused:
             if well and before is False:
                 self.restored(name)
         elif (well and not before) if standing.wants_login else self._due(standing.until):
@@ -279,8 +292,8 @@ def _pause(kind: Failure, away: bool, wait: timedelta | None, times: int) -> flo
     return min((_FIRST[kind] if wait is None else _FIRST_PROMISED) * 2.0 ** (times - 1), _LONGEST)
 
 
-def _alike(before: Standing, kind: Failure, refused: tuple[str, str] | None, away: bool) -> bool:
-    return (before.kind, before.refused is None, before.away) == (kind, refused is None, away)
+def _alike(before: Standing, kind: Failure, refused: frozenset[Identity], away: bool) -> bool:
+    return (before.kind, not before.refused, before.away) == (kind, not refused, away)
 
 
 def rest(standing: Standing) -> timedelta | None:
