@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -62,15 +62,20 @@ class Shortages:
     It is over when the limit's time of reset has come, when a look-up shows that something is left, or when a turn
     seems to have worked: a grant of ten minutes ago that nobody refused. Where no time of reset is known it is over
     after an hour; the server says it again if it isn't.
+
+    Args:
+        folder: The instance's own.
+        clock: The time of day, in seconds since 1970.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self._file = folder / _FILE
+        self._clock = clock
         self._tried_at: float | None = None
 
     def note(self, why: str, quotas: Sequence[Quota]) -> None:
         """Write down that the server said so; a full disk loses the note, and nothing else."""
-        now = datetime.now(UTC)
+        now = self._present()
         self._tried_at = None
         self._write(f"{now:%Y-%m-%d %H:%M} UTC: {why}", _reset(quotas, now), now + _UNKNOWN)
 
@@ -79,7 +84,7 @@ class Shortages:
         found = self.now()
         if found is None or not quotas:
             return
-        reset = _reset(quotas, datetime.now(UTC))
+        reset = _reset(quotas, self._present())
         if reset is not None:
             self._write(found.said, reset, found.until)
         elif not any(quota.used is not None and quota.used >= 1 for quota in quotas):
@@ -87,10 +92,10 @@ class Shortages:
 
     def granted(self) -> None:
         """Hear that somebody tries the account."""
-        if self._tried_at is not None and time.time() - self._tried_at > _WORKED.total_seconds():
+        if self._tried_at is not None and self._clock() - self._tried_at > _WORKED.total_seconds():
             self.end()
         elif self._tried_at is None and self.now() is not None:
-            self._tried_at = time.time()
+            self._tried_at = self._clock()
 
     def end(self) -> None:
         """Forget the note."""
@@ -107,7 +112,10 @@ class Shortages:
             shortage = Shortage(str(found["said"]), until, bool(found["known"]))
         except (OSError, ValueError, OverflowError, TypeError, KeyError, RecursionError):
             return None
-        return shortage if shortage.until > datetime.now(UTC) else None
+        return shortage if shortage.until > self._present() else None
+
+    def _present(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
 
     def _write(self, said: str, reset: datetime | None, otherwise: datetime) -> None:
         note = {"said": said, "until": (reset or otherwise).timestamp(), "known": reset is not None}
