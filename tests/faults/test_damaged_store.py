@@ -7,7 +7,7 @@ import random
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -65,22 +65,26 @@ def bound_by_modes() -> list[str]:
     return [setpriv, "--bounding-set=-dac_override,-dac_read_search"]
 
 
-@pytest.fixture
-def used(rig: Rig) -> Rig:
-    """A rig whose store has seen some messages."""
-    peer = rig.wire()
-    rig.configure()
-    peer.offer(messages("c", 1, 50))
-    rig.service.start()
-    rig.finish()
-    return rig
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A rig whose store has seen some messages, and which has stopped; to be left as it is."""
+    with closing(Rig(tmp_path_factory.mktemp("used"))) as rig:
+        peer = rig.wire()
+        rig.configure()
+        peer.offer(messages("c", 1, 50))
+        rig.service.start()
+        rig.finish()
+        yield rig
 
 
 @pytest.mark.parametrize("damage", CASES, ids=lambda damage: damage.__name__.replace("_", " "))
 def test_a_database_that_cannot_be_used_stops_the_start_with_one_sentence_and_stays_as_it_is(
-    used: Rig, damage: Callable[[Path], None]
+    used: Rig, rig: Rig, damage: Callable[[Path], None]
 ) -> None:
-    database = used.database
+    rig.wire()
+    rig.configure()
+    shutil.copytree(used.site.data, rig.site.data)
+    database = rig.database
     damage(database)
     before = database.read_bytes()
     done = subprocess.run(
@@ -89,8 +93,8 @@ def test_a_database_that_cannot_be_used_stops_the_start_with_one_sentence_and_st
         stdin=subprocess.DEVNULL,
         text=True,
         timeout=SECONDS,
-        cwd=used.site.home,
-        env=used.site.environ(),
+        cwd=rig.site.home,
+        env=rig.site.environ(),
         check=False,
     )
     database.parent.chmod(0o700)
