@@ -113,14 +113,16 @@ class DirectoryLock:
     Args:
         path: The directory; its parent is made where it is missing.
         owner: To whom both belong then; needs root.
+        touch: Seconds between two signs of life.
 
     Attributes:
         lost: Somebody else took it away while it was held, which they do only when this process stood still.
     """
 
-    def __init__(self, path: Path, owner: tuple[int, int] | None = None) -> None:
+    def __init__(self, path: Path, owner: tuple[int, int] | None = None, touch: float = _TOUCH) -> None:
         self.path = path
         self.lost = False
+        self._touch = touch
         self._owner = owner
         self._mtime = 0
         self._done = threading.Event()
@@ -181,7 +183,7 @@ class DirectoryLock:
         return True
 
     def _keep_young(self) -> None:
-        while not self._done.wait(_TOUCH):
+        while not self._done.wait(self._touch):
             if not self._is_mine():
                 return
             with suppress(OSError):
