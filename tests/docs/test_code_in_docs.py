@@ -11,6 +11,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,9 @@ def unknown(words: list[str]) -> str:
         words = words[2:]
     if not words or words[0].startswith("-") or not words[0].islower():
         return ""
-    inner = {" ".join(words[:2])} & set(commands())
+    inner = {" ".join(words[:2])} & set(known())
     name = inner.pop() if inner else words[0]
-    groups = {each.split()[0] for each in commands() if " " in each}
+    groups = {each.split()[0] for each in known() if " " in each}
     if name not in BUILT_IN and " " not in name:
         return f"there is no command {name}"
     if name in groups and len(words) > 1 and words[1].isalpha() and words[1].islower():
@@ -106,6 +107,12 @@ def unknown(words: list[str]) -> str:
     return next((f"{name} has no {option}" for option in sorted(options) if option not in help_of(name)), "")
 
 
+@cache
+def known() -> tuple[str, ...]:
+    return tuple(commands())
+
+
+@cache
 def help_of(name: str) -> str:
     with redirect_stdout(io.StringIO()) as said:
         assert run([*name.split(), "--help"]) == 0
@@ -131,8 +138,13 @@ def test_all_json_in_the_docs_can_be_read(page: Path) -> None:
 
 
 # --------------------------------------------------------------------- docstrings
-def docstrings(path: Path) -> Iterator[tuple[str, str]]:
+@cache
+def docstrings(path: Path) -> list[tuple[str, str]]:
     """Give the docstrings of a file, each with where it stands."""
+    return list(_docstrings(path))
+
+
+def _docstrings(path: Path) -> Iterator[tuple[str, str]]:
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
