@@ -201,6 +201,22 @@ def test_a_shortage_is_over_after_its_reset_or_an_hour(context: Context) -> None
     assert shortages.now() is None
 
 
+def test_a_shortage_is_over_when_a_turn_seems_to_have_worked(context: Context) -> None:
+    times = [0.0]
+    shortages = Shortages(context.folder, lambda: times[0])
+    shortages.note("402", [Quota("Weekly limit", 1.0, "0 %", datetime.fromtimestamp(86_400, UTC))])
+    shortages.granted()
+    times[0] = 500
+    shortages.note("402 again", [Quota("Weekly limit", 1.0, "0 %", datetime.fromtimestamp(86_400, UTC))])
+    shortages.granted()
+    times[0] = 1000
+    shortages.granted()
+    assert shortages.now() is not None
+    times[0] = 1101
+    shortages.granted()
+    assert shortages.now() is None
+
+
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"until": "x"}', '{"until": 1e999, "said": "", "known": true}', "[" * 9999]
 )

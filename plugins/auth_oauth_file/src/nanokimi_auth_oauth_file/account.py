@@ -16,6 +16,7 @@ from nanokimi_auth_oauth_file import standing
 from nanokimi_auth_oauth_file.api import ModelApi, NoAnswer
 from nanokimi_auth_oauth_file.device_login import DeviceLogin
 from nanokimi_auth_oauth_file.grants import Grants
+from nanokimi_auth_oauth_file.journal import Journal
 from nanokimi_auth_oauth_file.keeper import LOOK, Keeper
 from nanokimi_auth_oauth_file.login import Login, LoginProblem, for_instance
 from nanokimi_auth_oauth_file.overview import Overview
@@ -171,6 +172,7 @@ class OAuthFile:
         with _as_config_error():
             async with self._keeper.held():
                 await _in_thread(self._store.forget)
+                await _in_thread(Journal(self._context.folder, self._context.installation).clear)
             if self._serving:
                 await self._serving.clear()
         await _in_thread(self._forget)
