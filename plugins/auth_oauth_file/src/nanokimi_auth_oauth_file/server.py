@@ -105,15 +105,17 @@ class LoginServer:
     Args:
         host: Its root, without a slash at the end.
         folder: The instance's own.
+        longest: Seconds for a request in all.
     """
 
-    def __init__(self, host: str, folder: Path) -> None:
+    def __init__(self, host: str, folder: Path, longest: float = LONGEST_REQUEST) -> None:
         self._host = host
+        self._longest = longest
         self._folder = folder
         self._name = urlsplit(host).netloc
 
     async def refresh(self, token: SecretStr) -> Tokens:
-        """Exchange a refresh token. Takes ``LONGEST_REQUEST`` seconds at most.
+        """Exchange a refresh token. Takes no longer than the server is given.
 
         Raises:
             Refused: The token is no good any more.
@@ -121,7 +123,7 @@ class LoginServer:
         """
         headers = await anyio.to_thread.run_sync(identity, self._folder)
         try:
-            with anyio.fail_after(LONGEST_REQUEST) as patience:
+            with anyio.fail_after(self._longest) as patience:
                 return await self._exchange(token, headers, patience)
         except _NEVER_SENT as error:
             raise NoAnswer(f"the login server {self._name} can't be reached ({_reason(error)})") from None
