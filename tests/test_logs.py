@@ -240,10 +240,10 @@ def test_many_known_secrets_do_not_make_logging_slow() -> None:
         logs.keep_secret("".join(letters[(number * 7 + place * place * 13) % 62] for place in range(40)) + str(number))
     text = "a line of a usual length, with words, numbers 12345 and some punctuation; " * 3
     logs.redact(text)
-    begun = time.process_time()
+    begun = time.thread_time()
     for _ in range(1000):
         logs.redact(text)
-    assert time.process_time() - begun < 1, "more than a millisecond a line"
+    assert time.thread_time() - begun < 1, "more than a millisecond a line"
 
 
 class Broken:
