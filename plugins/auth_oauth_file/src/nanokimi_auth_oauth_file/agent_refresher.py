@@ -16,6 +16,7 @@ from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_auth_oauth_file.writing import Reserved, aside_name, serialised
 from nanokimi_core import AgentCommands, AgentError, ConfigError, Context, Mount
 
+AGENT_HOME = PurePosixPath("/home/node/.kimi-code")
 _ENDED = 1
 """An ``expires_at`` that every agent takes for an ended token; 0 would mean that it isn't known."""
 
@@ -28,7 +29,7 @@ class AgentRefresher:
     Args:
         context: Of the instance.
         settings: Of the instance.
-        agent: Its commands.
+        agent: Its commands; ``None`` where no backend has given them yet.
         home: The agent's home in its container.
         patience: For the agents' locks, in seconds.
     """
@@ -37,8 +38,8 @@ class AgentRefresher:
         self,
         context: Context,
         settings: Settings,
-        agent: AgentCommands,
-        home: PurePosixPath,
+        agent: AgentCommands | None = None,
+        home: PurePosixPath = AGENT_HOME,
         patience: float = PATIENCE,
     ) -> None:
         self._agent = agent
@@ -59,6 +60,9 @@ class AgentRefresher:
             LoginProblem: There is nothing that it could do.
         """
         await to_thread.run_sync(refuse_hopeless, found, self._refused)
+        if self._agent is None:
+            said = "the agent refreshes this login, and no backend is here that has one"
+            raise NotRefreshed("away", said, 'start NanoKimi, or set refresher = "keeper"')
         if force:
             async with under_locks(found, self._patience):
                 there = await to_thread.run_sync(_end, found)

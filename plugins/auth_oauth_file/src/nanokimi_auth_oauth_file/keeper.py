@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import anyio
 from anyio import to_thread
 
-from nanokimi_auth_oauth_file.agent_refresher import AgentRefresher
+from nanokimi_auth_oauth_file.agent_refresher import AGENT_HOME, AgentRefresher
 from nanokimi_auth_oauth_file.finding import Found, find
 from nanokimi_auth_oauth_file.locks import PATIENCE, FileLock, LockHeld, holding
 from nanokimi_auth_oauth_file.login import Login, LoginProblem
@@ -27,7 +27,6 @@ from nanokimi_core import AccountAway, AgentCommands, ConfigError, Context, keep
 
 LOOK = 5.0
 """Seconds between two looks at the login's file and at the clocks."""
-AGENT_HOME = PurePosixPath("/home/node/.kimi-code")
 _SHORTEST = 0.2
 _MOST_KNOWN = 16
 _MOST_RENEWALS, _RENEWALS_IN = 5, 600.0
@@ -69,6 +68,8 @@ class Keeper:
         self._chance = random.SystemRandom()
         self._server = ServerRefresher(context, settings.host, self._clock, patience)
         self._refresher: Refresher = self._server
+        if settings.refresher == "agent":
+            self._refresher = AgentRefresher(context, settings)
         self._trouble = Trouble(context, self._clock, settings.warn_after * 60, self._chance)
         self._turn = anyio.Lock()
         self._looking = anyio.Lock()
