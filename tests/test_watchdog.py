@@ -276,7 +276,7 @@ async def test_a_stop_that_takes_its_time_in_a_shielded_scope_is_no_hang() -> No
 
 @pytest.mark.anyio
 async def test_watching_costs_next_to_nothing_and_leaves_nothing_behind() -> None:
-    handler, spent = signal.getsignal(signal.SIGPROF), []
+    handler, spent = signal.getsignal(signal.SIGPROF), list[float]()
     while not spent or (min(spent) >= 0.1 and len(spent) < 5):  # something else in this process may have work to do
         before = time.process_time()
         async with Watchdog([], hang_limit=60):
