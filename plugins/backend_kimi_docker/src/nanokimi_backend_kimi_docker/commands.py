@@ -131,6 +131,8 @@ class KimiCommands:
             raise AgentError(Failure.ENGINE, f"{shop.agent.name} has no login of its own")
         machine, user = await shop.engine.machine(), await shop.user()
         with writing():
+            if mounts and user.owner is not None:
+                user = await anyio.to_thread.run_sync(_user_of, mounts)
             binds = await anyio.to_thread.run_sync(self._prepare, home, mounts, user)
         return Plan(
             image=shop.image,
@@ -246,6 +248,18 @@ def _check(mounts: tuple[Mount, ...]) -> None:
     names = {mount.target.name for mount in mounts if not mount.read_only}
     if _CREDENTIALS not in names or any(mount.read_only for mount in mounts):
         raise AgentError(Failure.ENGINE, "the agent can't refresh a login that it may not write")
+
+
+def _user_of(mounts: tuple[Mount, ...]) -> User:
+    """Give whose the login is: only they can read it, and what they write must stay theirs.
+
+    Asked where NanoKimi is root. A login of root's is refreshed by root, who has no rights in a container without
+    capabilities but to root's own files, of which it sees these alone.
+    """
+    source = next(mount.source for mount in mounts if mount.target.name == _CREDENTIALS)
+    about = source.stat()
+    owner = (about.st_uid, about.st_gid)
+    return User(owner, owner, owner)
 
 
 def _has_login(folder: Path) -> bool:
