@@ -136,8 +136,8 @@ class ShowCode:
     """A login that waits for a person: open ``url`` and enter ``code``.
 
     Attributes:
-        url: The page.
-        code: What the person enters there.
+        url: The page, of at most 500 characters.
+        code: What the person enters there: letters and digits, with single dashes, dots or spaces between them.
         expires_at: Until when; aware.
         complete_url: The page with the code in its address, where the server gives that.
     """
