@@ -88,6 +88,17 @@ async def test_a_refused_grant_is_tried_once_more_on_the_same_account_and_used_u
         assert bank.asked == ["a", "a", "b", "c"]
 
 
+async def test_the_owner_is_told_of_each_account_once_also_when_another_one_fails_after_it(
+    tmp_path: Path, nanokimi_clock: FakeClock, bank: Bank
+) -> None:
+    async with bank.bot(tmp_path, "a", "b", "c", clock=nanokimi_clock) as bot:
+        for name, payer in (("a", "b"), ("b", "c")):
+            bring_down(bank, name, "used up")
+            for text in ("one", "two"):
+                assert await ask(bot, text) == f"{payer}: {text}"
+        assert [text.split()[2] for text in told_of_accounts(bot)] == ["a", "b"]
+
+
 async def test_an_account_that_fails_in_the_middle_of_an_answer_leaves_it_to_the_next_without_a_word_to_the_chat(
     tmp_path: Path, nanokimi_clock: FakeClock, bank: Bank
 ) -> None:
