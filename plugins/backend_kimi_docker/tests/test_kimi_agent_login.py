@@ -35,8 +35,9 @@ def each(request: pytest.FixtureRequest, tmp_path: Path, cloud: Cloud, engine: A
     image = request.getfixturevalue("kimi_image" if request.param == "kimi-code" else "kimi_cli_image")
     bench = Bench(tmp_path, cloud, image, agent=request.param)
     yield bench
-    assert bench.containers(engine) == []
+    left = bench.containers(engine)
     bench.clean(engine)
+    assert left == []
 
 
 @asynccontextmanager
