@@ -10,6 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from nanokimi_core import AuthStatus, LoginNeeded, Need, NotSent, Outbound, Receipt, ShowCode, Spec
 from nanokimi_core.contracts.auth import Grant
 from nanokimi_core.testing import Bot, FakeClock, MemoryTransport
@@ -29,12 +31,14 @@ class Member(ScriptedAuth):
         ended: How many of them are over.
         trouble: What grants raise in place of ``LoginNeeded``.
         details: Of its status.
+        lasting: A login never ends by itself.
     """
 
     begun: int = 0
     ended: int = 0
     trouble: LoginNeeded | None = None
     details: dict[str, str] = field(default_factory=dict)
+    lasting: bool = False
 
     async def grant(self, need: Need) -> Grant:
         if self.trouble is not None:
@@ -52,6 +56,8 @@ class Member(ScriptedAuth):
             async with aclosing(inner) as events:
                 async for event in events:
                     yield event
+                    if self.lasting:
+                        await anyio.sleep_forever()
         finally:
             self.ended += 1
 
