@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 
 from cli.test_cli_picture import code_of, modules
+from nanokimi_core.cli.status import broken_things
+from nanokimi_core.status import AccountStatus, Status
 from testbed.site import Call, Site
 from testbed.third_party.guild import ENDS
 from testbed.third_party.hands import COMPLETE
@@ -233,6 +235,17 @@ def test_the_status_says_what_is_left_who_uses_it_and_marks_what_nears_its_end(c
         "left": "15 %",
         "resets_at": ENDS.isoformat(),
     }
+
+
+def test_the_assistants_status_tells_it_too_and_which_account_new_turns_pass_over(call: Call, site: Site) -> None:
+    set_up(site)
+    call("auth", "login")
+    whole = call("status").out
+    assert f"guild: Weekly limit: 85 % used, 15 % left, whole again at {LOCAL} !\n" in whole
+    spent = AccountStatus("guild", "ok", down="quota: all used up")
+    assert broken_things(Status(True, "Kai", "1", accounts=(spent,))) == [
+        "account guild: no new turn uses it; quota: all used up"
+    ]
 
 
 def test_a_terminal_shows_bars(site: Site) -> None:

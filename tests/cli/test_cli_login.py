@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from cli.service import service
+from cli.test_reference import documented
 from kit.auths_server import ClubServer
 from testbed.site import Call, Site, Terminal
 
@@ -142,7 +145,9 @@ def test_without_a_terminal_it_prints_the_same_and_nothing_on_standard_error(mem
     assert "is stored for club.\n" in rest
 
 
-def test_a_running_process_uses_the_login_from_the_next_message_on(members: Members, site: Site) -> None:
+def test_a_running_process_uses_the_login_from_the_next_message_on_and_says_for_how_many_chats(
+    members: Members, site: Site, call: Call
+) -> None:
     site.write("payer", PAYER)
     site.ours("desk")
     desk = f'[plugins.desk]\nout = "{site.home / "out"}"\nsay = []\n'
@@ -156,7 +161,13 @@ def test_a_running_process_uses_the_login_from_the_next_message_on(members: Memb
             members.answer(shown(terminal), "confirmed")
             assert terminal.ended() == 0
         after = site.run("chat", "--once", "hello")
+        told, listed = call("auth", "status"), json.loads(call("auth", "status", "--json").out)
+        whole = json.loads(call("status", "--json").out)
     assert (after.returncode, after.stdout) == (0, "paid for club-1\n")
+    assert "\n  now: 1 chat of the running process, new turns use it\n" in told.out
+    assert listed["accounts"][0]["live"] == {"serves": True, "chats": 1, "down": "", "login_until": ""}
+    told_of: Any = documented("status")["accounts"]
+    assert whole["accounts"][0].keys() == told_of[0].keys()
 
 
 def test_a_login_that_is_declined_exits_with_1_and_one_sentence(members: Members, site: Site) -> None:

@@ -18,9 +18,11 @@ from nanokimi_core.cli.login import log_in
 from nanokimi_core.cli.opening import find_setup
 from nanokimi_core.cli.options import Config, Json, command, new_group
 from nanokimi_core.cli.output import note, on_terminal, say, say_json, say_table
+from nanokimi_core.cli.reaching import with_process
 from nanokimi_core.cli.standing import ask_accounts
-from nanokimi_core.errors import CommandError
+from nanokimi_core.errors import CommandError, NanoKimiError
 from nanokimi_core.logs import keep_secret
+from nanokimi_core.status import Status
 
 _LONGEST = 10_000
 
@@ -37,12 +39,12 @@ app = new_group("The accounts that pay for the agent.", "nanokimi auth status", 
 
 @command(app, "status", "nanokimi auth status", "nanokimi auth status --json")
 def status(ctx: typer.Context, json: Json = False, config: Config = None) -> None:
-    """Say how each account of the toml stands.
+    """Say how each account of the toml stands, what it has left, and who uses it.
 
     Exits with 1 when none of the top level's chain is usable.
     """
     setup = find_setup(ctx, config)
-    accounts = anyio.run(ask_accounts, setup)
+    accounts = anyio.run(ask_accounts, setup, _running(ctx, config))
     usable = any(account.usable for account in accounts if account.name in setup.settings.auth)
     if json:
         say_json({"usable": usable, "accounts": [account.as_dict() for account in accounts]})
@@ -129,6 +131,15 @@ def import_file(
         raise CommandError(f"{file} is no file", remedy="name the kimi-code.json of a login")
     for line in import_login(find_setup(ctx, config), plugin, file):
         say(line)
+
+
+def _running(ctx: typer.Context, config: Path | None) -> Status | None:
+    """Ask the running process how it stands; where it doesn't say, the accounts are asked all the same."""
+    try:
+        return with_process(ctx, config, lambda operations: operations.status())
+    except NanoKimiError as error:
+        note(f"nanokimi: {error}")
+        return None
 
 
 def _taken_for_granted(what: str) -> None:

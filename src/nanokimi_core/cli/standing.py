@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import anyio
@@ -14,11 +15,13 @@ from nanokimi_core.cli.opening import Setup, blamed
 from nanokimi_core.config import Settings
 from nanokimi_core.contracts.auth import AuthStatus, Quota
 from nanokimi_core.errors import AgentError, LoginNeeded, NanoKimiError
+from nanokimi_core.status import AccountStatus, Status
 from nanokimi_core.supervision import guarded
 
 _PATIENCE = 30.0
 _NEAR = 0.8
 _BAR = 20
+_LIVE = ("serves", "chats", "down", "login_until")
 _DOING = "to say how the account stands"
 
 
@@ -47,12 +50,21 @@ class Users:
 
 @dataclass(frozen=True)
 class Asked:
-    """An account's answer, or why there is none."""
+    """An account's answer, or why there is none.
+
+    Attributes:
+        name: The instance's.
+        users: Who uses it.
+        status: The answer.
+        error: Why there is none.
+        live: What the running process has to say of it, where one runs.
+    """
 
     name: str
     users: Users
     status: AuthStatus | None
     error: str = ""
+    live: AccountStatus | None = None
 
     @property
     def usable(self) -> bool:
@@ -61,15 +73,16 @@ class Asked:
 
     def as_dict(self) -> dict[str, Any]:
         """Give it for JSON."""
-        used_by = asdict(self.users) | {"chats": list(self.users.chats)}
+        live = {key: getattr(self.live, key) for key in _LIVE} if self.live is not None else None
+        users = {"used_by": {"default": self.users.default, "chats": list(self.users.chats)}, "live": live}
         if self.status is None:
-            return {"name": self.name, "state": "error", "cause": self.error, "used_by": used_by}
+            return {"name": self.name, "state": "error", "cause": self.error, **users}
         until = self.status.until.isoformat() if self.status.until else None
         quotas = [
             {**asdict(quota), "resets_at": quota.resets_at.isoformat() if quota.resets_at else None}
             for quota in self.status.quotas
         ]
-        return {"name": self.name, **asdict(self.status), "until": until, "quotas": quotas, "used_by": used_by}
+        return {"name": self.name, **asdict(self.status), "until": until, "quotas": quotas, **users}
 
     def row(self) -> list[str]:
         """Give its row of the table."""
@@ -80,21 +93,35 @@ class Asked:
 
     def lines(self) -> Iterator[str]:
         """Give what stands below the table."""
-        if self.status is None:
-            yield f"{self.name}: {self.error}"
-            yield f"  used by: {self.users}"
-            return
-        yield f"{self.name}:"
+        yield f"{self.name}:" if self.status is not None else f"{self.name}: {self.error}"
         yield f"  used by: {self.users}"
+        if self.live is not None:
+            yield f"  now: {_now(self.live)}"
+        if self.status is None:
+            return
         yield from (f"  {name}: {value}" for name, value in self.status.details.items())
         yield from (f"  {line}" for line in quota_lines(self.status.quotas, bars=_can_draw()))
         if self.status.remedy:
             yield f"  -> {self.status.remedy}"
 
 
-async def ask_accounts(setup: Setup) -> list[Asked]:
-    """Ask each account that the toml names how it stands."""
-    return [await _ask(setup, name) for name in setup.settings.auths()]
+def _now(live: AccountStatus) -> str:
+    chats = f"{live.chats} chat{'' if live.chats == 1 else 's'}"
+    parts = [f"{chats} of the running process"]
+    if live.serves:
+        parts.append("new turns use it")
+    if live.down:
+        parts.append(f"no new turn uses it ({live.down})")
+    if live.login_until:
+        until = datetime.fromisoformat(live.login_until).astimezone()
+        parts.append(f"a code waits for the owner until {until:%H:%M}")
+    return ", ".join(parts)
+
+
+async def ask_accounts(setup: Setup, running: Status | None = None) -> list[Asked]:
+    """Ask each account that the toml names how it stands; with what the running process says, where one runs."""
+    live = {each.name: each for each in running.accounts} if running is not None else {}
+    return [replace(await _ask(setup, name), live=live.get(name)) for name in setup.settings.auths()]
 
 
 async def _ask(setup: Setup, name: str) -> Asked:

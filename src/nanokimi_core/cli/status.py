@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import typer
 
@@ -11,8 +12,10 @@ from nanokimi_core.cli.guard import FAILED
 from nanokimi_core.cli.options import Config, Json, command, new_app
 from nanokimi_core.cli.output import say, say_json, say_table
 from nanokimi_core.cli.reaching import with_operations
+from nanokimi_core.cli.standing import quota_lines
 from nanokimi_core.cli.times import lasting, moment
-from nanokimi_core.status import InstanceStatus, Status
+from nanokimi_core.contracts.auth import Quota
+from nanokimi_core.status import AccountStatus, InstanceStatus, QuotaStatus, Status
 
 _WORKING = ("starting", "running", "ended")
 _USABLE = ("ok", "expiring")
@@ -54,6 +57,11 @@ def broken_things(found: Status) -> list[str]:
             for each in found.accounts
             if each.state not in _USABLE
         ),
+        *(
+            f"account {each.name}: no new turn uses it; {each.down}"
+            for each in found.accounts
+            if each.state in _USABLE and each.down
+        ),
         *(f"{each.chat} is held up: {each.cause}; next try in {lasting(each.seconds)}" for each in found.held),
         *found.problems,
     ]
@@ -93,14 +101,28 @@ def _show(found: Status, broken: Sequence[str]) -> None:
         say_table(["kind", "name", "state", "since", "restarts", "last error"], rows, colours=_COLOURS)
     if found.accounts:
         say()
-        rows = [[each.name, each.state.replace("_", " "), each.who, each.until] for each in found.accounts]
-        say_table(["account", "state", "who", "until"], rows)
+        _show_accounts(found.accounts)
     say(f"\n{found.chats} chats; {found.warm} agents up, {found.turns} turns running")
     say(f"{found.waiting} messages waiting, {found.owed} answers owed\n")
     for line in sums(found.counters):
         say(line)
     for sentence in broken:
         say(f"\n-> {sentence}")
+
+
+def _show_accounts(accounts: Sequence[AccountStatus]) -> None:
+    rows = [
+        [each.name, each.state.replace("_", " "), each.who, each.until, str(each.chats), "yes" if each.serves else ""]
+        for each in accounts
+    ]
+    say_table(["account", "state", "who", "until", "chats", "new turns"], rows)
+    for account in accounts:
+        for line in quota_lines([_quota(each) for each in account.quotas], bars=False):
+            say(f"{account.name}: {line}")
+
+
+def _quota(told: QuotaStatus) -> Quota:
+    return Quota(told.name, told.used, told.left, datetime.fromisoformat(told.resets_at) if told.resets_at else None)
 
 
 def _state(instance: InstanceStatus) -> str:
