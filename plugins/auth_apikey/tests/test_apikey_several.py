@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,7 @@ from nanokimi_auth_apikey.keys import find_keys
 from nanokimi_auth_apikey.ring import Ring
 from nanokimi_auth_apikey.standing import Standing, choose
 from nanokimi_core import AuthStatus, ConfigError, Grant, LoginNeeded, Need
+from nanokimi_core.logs import redact
 from testbed.context import PluginContext
 
 pytestmark = pytest.mark.anyio
@@ -296,6 +298,17 @@ async def test_no_key_is_in_a_log_a_status_a_sentence_or_a_file_that_is_kept(
         assert not shown(seen, key[:-4])
         assert not shown(seen, key[3:20])
         assert shown([*seen, {"a leak": key}], key[:-4])  # it is found where it is
+
+
+async def test_keys_that_do_not_look_like_one_are_hidden_too_also_those_in_reserve(context: PluginContext) -> None:
+    one, other = (f"odd-{secrets.token_hex(12)}-{end}" for end in ("ffff", "oooo"))
+    auth = account(context, one, other, base_url="http://127.0.0.1:9/v1")
+    assert redact(f"not {other}") == f"not {other}"
+    await refuse(auth, f"neither {one} nor {other}")
+    assert redact(f"not {other}") == "not …oooo"
+    kept: list[object] = [file.read_text() for file in (context.folder / "refused").iterdir()]
+    assert shown(kept, "neither …ffff nor …oooo")
+    assert not shown([*kept, *context.told, await auth.status()], other)
 
 
 def shown(things: list[object], part: str) -> bool:

@@ -271,6 +271,18 @@ async def test_a_key_without_a_balance_is_passed_over_until_it_is_filled_up(
     assert await given(auth) == KEY
 
 
+async def test_an_empty_balance_that_nobody_has_looked_at_for_an_hour_keeps_no_key_aside(
+    cloud: Cloud, context: PluginContext
+) -> None:
+    auth = account(cloud, context, KEY, SPARE)
+    cloud.set_quota("platform", balance(0.0, 0.0), token=KEY)
+    await auth.status()
+    let_pass(context, 3500)
+    assert await given(auth) == SPARE
+    let_pass(context, 200)
+    assert await given(auth) == KEY
+
+
 async def test_a_single_key_without_a_balance_is_out_of_quota_and_given_all_the_same(
     cloud: Cloud, context: PluginContext
 ) -> None:
