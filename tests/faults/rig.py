@@ -169,7 +169,7 @@ class Rig:
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}; {self}"
             time.sleep(LOOK)
 
-    def keep_running(self, what: str, reached: Callable[[], bool], *, starts: int, seconds: float = 30) -> list[int]:
+    def keep_running(self, what: str, reached: Callable[[], bool], *, starts: int, seconds: float = 90) -> list[int]:
         """Start the process again whenever it ends, up to ``starts`` times, until something holds; gives exit codes."""
         codes: list[int] = []
         deadline = time.monotonic() + seconds

@@ -105,7 +105,7 @@ def everybody_says(rig: Rig, number: int) -> None:
 
 def assert_all_well(rig: Rig, per_chat: int) -> None:
     peer = rig.peers["wire"]
-    counters = rig.finish(60)
+    counters = rig.finish(90)
     for chat in range(CHATS):
         assert peer.order()[f"c{chat}"] == [each.id for each in messages(f"c{chat}", 1, per_chat)]
     assert set(peer.times_answered().values()) == {1}

@@ -49,7 +49,7 @@ def gaps(accepted: list[str], written: list[str]) -> int:
     return sum(1 for before, now in zip([True, *kept], kept, strict=False) if before and not now)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_what_was_accepted_from_irc_is_answered_in_order_and_twice_only_where_a_kill_left_it_unknown(
     run: IrcRun,
 ) -> None:

@@ -35,7 +35,7 @@ def test_an_outage_of_the_engine_is_told_once_a_chat_costs_no_attempt_and_outliv
     assert peer.answered == 0
     assert not rig.notes()
     away.unlink()
-    counters = rig.finish(60)
+    counters = rig.finish(90)
 
     told = Counter(copy.chat for copy in peer.told())
     assert told == Counter(names), rig

@@ -23,7 +23,7 @@ def faults(rig: Rig, count: int, *kinds: Fault) -> dict[str, Fault]:
     return dict(zip(rig.chance.sample(texts, count), cycle(kinds), strict=False))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("how", "kinds"),
     [
@@ -61,7 +61,7 @@ def test_of_500_answers_whose_sends_fail_each_is_shown_once_and_in_order(
     report(f"{FAULTY} sends of {CHATS * PER_CHAT} {how}: all shown once, {again} sent twice under one key{lines}")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(180)
 def test_a_run_that_a_cut_line_ends_is_followed_by_another_that_owes_nothing_and_doubles_nothing(rig: Rig) -> None:
     peer = rig.wire(concurrent=True)
     peer.faults = {f"c{chat}.{2 + chat}": Fault.CUT_AFTER for chat in range(3)}
@@ -69,7 +69,7 @@ def test_a_run_that_a_cut_line_ends_is_followed_by_another_that_owes_nothing_and
     for number in range(1, 11):
         peer.offer(message for chat in range(CHATS) for message in messages(f"c{chat}", number, 1))
     rig.service.start()
-    counters = rig.finish(60)
+    counters = rig.finish(90)
 
     assert not peer.faults
     assert 2 <= peer.connections <= 4
