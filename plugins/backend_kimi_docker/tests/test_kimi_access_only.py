@@ -131,7 +131,7 @@ async def test_sixteen_chats_whose_token_ends_at_once_cost_one_refresh_and_every
         async def everybody(text: str) -> list[str]:
             for chat in chats:
                 await chat.says(text.format(chat.name))
-            return [(await chat.answer(within=SECONDS)).text for chat in chats]
+            return [(await chat.answer(within=2 * SECONDS)).text for chat in chats]
 
         for chat, answer in zip(chats, await everybody("my word is zebra-{}"), strict=True):
             assert answer.endswith(f"my word is zebra-{chat.name}")
