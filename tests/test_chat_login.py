@@ -29,7 +29,7 @@ def anyio_backend(request: pytest.FixtureRequest, nanokimi_clock: FakeClock) -> 
 async def test_the_owner_gets_one_code_and_when_it_is_entered_all_that_has_piled_up_is_answered_in_order(
     tmp_path: Path, nanokimi_clock: FakeClock
 ) -> None:
-    club = Member(key=None, details={"models": "kimi-for-coding"})
+    club = Member(key=None, details={"models": "kimi-for-coding"}, remedy="choose another model")
     async with bot_of(tmp_path, club, clock=nanokimi_clock) as bot:
         for chat in ("desk", "hall", BOSS):
             await bot.says(f"one in {chat}", chat)
@@ -48,7 +48,7 @@ async def test_the_owner_gets_one_code_and_when_it_is_entered_all_that_has_piled
     assert f"\n\n{shown}\n\n" in asked
     assert "/login purse" in asked
     assert done.startswith(f"I'm logged in to purse as …{(club.key or '')[-4:]}.")
-    assert done.endswith("Its models: kimi-for-coding")
+    assert done.splitlines()[1:] == ["Its models: kimi-for-coding", "to mend: choose another model"]
     assert answer == f"one in {BOSS}+two in {BOSS}"
     assert (club.begun, club.ended) == (1, 1)
 

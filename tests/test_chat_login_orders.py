@@ -60,6 +60,8 @@ async def test_a_login_can_be_asked_for_when_nothing_is_lost_and_its_code_is_giv
         assert (await bot.status()).accounts[0].login_until
         await bot.says("meanwhile", "desk")
         await told(bot, "meanwhile", chat="desk")
+        bot.assistant.conversation.standings.restored("purse")  # it works, and a new login is wanted all the same
+        await nanokimi_clock.settle()
         assert club.ended == 0
         club.confirm(shown)
         await told(bot, "I'm logged in to purse")

@@ -31,6 +31,7 @@ class Member(ScriptedAuth):
         ended: How many of them are over.
         trouble: What grants raise in place of ``LoginNeeded``.
         details: Of its status.
+        remedy: Of its status when it works.
         lasting: A login never ends by itself.
     """
 
@@ -38,6 +39,7 @@ class Member(ScriptedAuth):
     ended: int = 0
     trouble: LoginNeeded | None = None
     details: dict[str, str] = field(default_factory=dict)
+    remedy: str = ""
     lasting: bool = False
 
     async def grant(self, need: Need) -> Grant:
@@ -47,7 +49,7 @@ class Member(ScriptedAuth):
 
     async def status(self) -> AuthStatus:
         status = await super().status()
-        return AuthStatus(status.state, status.who, remedy=status.remedy, details=self.details)
+        return AuthStatus(status.state, status.who, remedy=status.remedy or self.remedy, details=self.details)
 
     async def login(self) -> AsyncIterator[ShowCode | AuthStatus]:
         self.begun += 1

@@ -168,8 +168,10 @@ class LoginDesk:
             done = phrase(to, "owner_login_done", name=flow.name)
             if status.who:
                 done = phrase(to, "owner_login_done_as", name=flow.name, who=status.who)
-            models = status.details.get("models", "")
-            return joined([done, *([phrase(to, "owner_login_models", models=models)] if models else [])])
+            models, remedy = status.details.get("models", ""), status.remedy
+            more = [phrase(to, "owner_login_models", models=models)] if models else []
+            mend = [phrase(to, "owner_status_problem", cause=remedy)] if remedy else []
+            return joined([done, *more, *mend])
 
         await self.tell(flow.chats, said)
         await self._notes.set(flow.name, None)

@@ -33,9 +33,7 @@ _ACCOUNT: Final[Mapping[str, Key]] = {
 
 
 def report(status: Status, language: Language) -> Phrase:
-    """Say how everything stands: the figures, then at most ten lines each of plugins, accounts, what these have left,
-    chats and problems.
-    """  # noqa: D205
+    """Say how everything stands: the figures, then at most ten lines each of plugins, accounts, chats and problems."""
     return joined(
         [
             _figures(status, language),
