@@ -307,6 +307,16 @@ async def test_a_key_that_the_server_does_not_know_stays_aside_until_it_does(
     assert context.told[1] == "the API key …llll works again"
 
 
+async def test_the_server_is_asked_about_a_refusal_at_once(cloud: Cloud, context: PluginContext) -> None:
+    auth = account(cloud, context, KEY, SPARE)
+    async with running(auth):
+        await until(lambda: len(list(context.folder.glob("usage/*.json"))) == 2)
+        cloud.set_quota("platform", balance(0.0, 0.0), token=KEY)
+        await refuse(auth, "429 exceeded_current_quota_error")
+        await until(lambda: '"confirmed":true' in "".join(f.read_text() for f in context.folder.glob("refused/*")))
+    assert len(cloud.seen.sent(BALANCE)) == 3  # of the other key nothing was asked
+
+
 async def test_a_used_up_plan_keeps_its_key_aside_until_the_reset_or_until_something_is_bought(
     cloud: Cloud, context: PluginContext
 ) -> None:
