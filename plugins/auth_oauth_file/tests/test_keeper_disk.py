@@ -153,9 +153,13 @@ async def test_a_new_login_that_cant_be_written_is_used_told_and_written_when_it
     assert not (freezing.folder / "rescued.json").exists()
 
 
-async def test_a_new_login_that_was_never_written_outlives_the_process(freezing: Kept) -> None:
+@pytest.mark.parametrize("left", [True, False])
+async def test_a_new_login_that_was_never_written_outlives_the_process(freezing: Kept, left: bool) -> None:
     found = await freezing.keeper().fresh()
     thaw(freezing)
+    for aside in freezing.credentials.glob(".kimi-code.json.*"):
+        if not left:  # as if nothing at all could have been written there
+            aside.unlink()
     again = await freezing.keeper().fresh()
     assert text(again.access_token) == text(found.access_token) == freezing.read()["access_token"]
     assert freezing.spendable
