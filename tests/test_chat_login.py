@@ -64,8 +64,10 @@ async def test_a_chat_is_told_once_that_the_assistant_is_away_and_neither_why_no
         await nanokimi_clock.advance(4 * MINUTE)
         assert bot.network.texts() == [AWAY]
         await bot.says("two")
+        await nanokimi_clock.advance(10 * MINUTE)
+        assert bot.network.texts() == [AWAY, AWAY]  # an hour later, for what was written since
         await bot.says("/status")
-        await until(lambda: len(bot.network.texts()) == 2)
+        await until(lambda: len(bot.network.texts()) == 3)
     for secret in (PAGE, "purse", "login", *codes(bot)):
         assert all(secret not in text for text in bot.network.texts())
 
@@ -266,9 +268,23 @@ async def test_a_reload_that_takes_the_account_away_ends_its_login_and_says_so(
         await bot.reload({"auth": ["home"]})
         await told(bot, "one", chat="desk")
         await told(bot, phrase("en", "owner_login_void", name="work"))
+        assert members["work"].ended == 1
         await nanokimi_clock.advance(3 * MINUTE)
         assert len(bot.network.texts(BOSS)) == 2
-    assert members["work"].ended == 1
+
+
+async def test_a_reload_that_leaves_the_account_as_it_is_leaves_its_code(
+    tmp_path: Path, nanokimi_clock: FakeClock
+) -> None:
+    club = Member(key=None)
+    async with bot_of(tmp_path, club, clock=nanokimi_clock) as bot:
+        await bot.says("one")
+        shown = await code(bot)
+        await bot.reload({"language": "es"})
+        await nanokimi_clock.advance(MINUTE)
+        assert (len(bot.network.texts(BOSS)), club.ended) == (1, 0)
+        club.confirm(shown)
+        await told(bot, "one", chat="desk")
 
 
 # --------------------------------------------------------------------- words
