@@ -79,6 +79,23 @@ async def test_all_who_wait_share_a_failure_and_a_dead_token_is_not_asked_for_un
     assert kept.cloud.accepts(text((await keeper.fresh()).access_token))
 
 
+@pytest.mark.parametrize("fault", [BUSY, Refuse()], ids=["busy", "refused"])
+async def test_a_token_that_is_about_to_end_is_given_while_it_lives_where_there_is_no_new_one(
+    kept: Kept, fault: Refuse
+) -> None:
+    login = kept.log_in(900)
+    kept.cloud.oauth.always(fault)
+    keeper = kept.keeper()
+    await keeper.fresh()
+    kept.times.go(880)
+    for _ in range(2):
+        assert text((await keeper.fresh()).access_token) == login["access_token"]
+    assert kept.cloud.oauth.refresh_requests == 1
+    kept.times.go(20)
+    with pytest.raises(LoginProblem if fault is not BUSY else AccountAway):
+        await keeper.fresh()
+
+
 async def test_a_server_that_asks_for_a_year_is_asked_again_in_a_quarter_of_an_hour(kept: Kept) -> None:
     kept.log_in(-5)
     kept.cloud.oauth.script(Refuse(429, "slow_down", headers={"retry-after": "31536000"}))
@@ -102,6 +119,19 @@ async def test_each_failure_waits_longer_and_never_longer_than_a_minute(kept: Ke
     assert pauses[0] <= 2
     assert min(pauses[6:]) > 25
     assert max(pauses) <= 60
+
+
+async def test_a_server_that_refuses_the_requests_is_asked_less_and_less_often(kept: Kept) -> None:
+    kept.log_in(-5)
+    kept.cloud.oauth.always(Refuse(403, "", "Only official clients"))
+    keeper, pauses = kept.keeper(), []
+    for _ in range(11):
+        with pytest.raises(AccountAway) as caught:
+            await keeper.fresh()
+        assert caught.value.retry_after is not None
+        pauses.append(caught.value.retry_after.total_seconds())
+        kept.times.go(901)
+    assert 400 < pauses[-1] <= 900
 
 
 async def test_the_owner_hears_once_that_it_fails_for_minutes_and_once_that_it_works_again(kept: Kept) -> None:

@@ -87,6 +87,25 @@ async def test_the_new_login_is_on_disk_before_anybody_is_told(kept: Kept) -> No
     assert on_disk == [True, True]  # as it was found, and as it is now
 
 
+async def test_who_is_told_of_logins_is_told_of_one_at_a_time_and_of_the_newest_last(kept: Kept) -> None:
+    old = kept.log_in(900)
+    began, told = anyio.Event(), list[str]()
+
+    async def changed(login: Login) -> None:
+        if not began.is_set():
+            began.set()
+            await anyio.sleep(0.05)
+        told.append(text(login.access_token))
+
+    keeper = kept.keeper(changed=changed)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeper.fresh)
+        await began.wait()
+        new = kept.log_in(900)
+        tasks.start_soon(keeper.fresh)
+    assert told == [old["access_token"], new["access_token"]]
+
+
 async def test_cancelling_who_waits_loses_no_answer(kept: Kept) -> None:
     kept.log_in(-5)
     kept.cloud.oauth.script(Slow(5, after=True))
@@ -167,10 +186,15 @@ async def test_a_login_without_refresh_token_serves_while_it_lives(kept: Kept) -
     assert caught.value.kind == "expired"
 
 
-async def test_an_emptied_login_asks_for_a_new_one(kept: Kept) -> None:
-    kept.put(kept.cloud.new_login(900) | {"refresh_token": "", "access_token": "", "expires_at": 0})
+@pytest.mark.parametrize("credentials", ["access-only", "shared"])
+async def test_an_emptied_login_asks_for_a_new_one(kept: Kept, credentials: str) -> None:
+    emptied = Kept(kept.folder, kept.cloud, credentials=credentials)
+    keeper = emptied.keeper()
+    emptied.put(kept.cloud.new_login(900) | {"refresh_token": "", "access_token": "", "expires_at": 0})
+    async with emptied.running(keeper):
+        await until(lambda: keeper.state.kind == "login_needed")
     with pytest.raises(LoginProblem) as caught:
-        await kept.keeper().fresh()
+        await keeper.fresh()
     assert caught.value.kind == "revoked"
 
 

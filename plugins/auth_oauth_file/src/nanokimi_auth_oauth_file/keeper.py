@@ -17,7 +17,7 @@ from nanokimi_auth_oauth_file.finding import Found, find
 from nanokimi_auth_oauth_file.locks import PATIENCE, FileLock, LockHeld, holding
 from nanokimi_auth_oauth_file.login import Login, LoginProblem
 from nanokimi_auth_oauth_file.marks import mark_of
-from nanokimi_auth_oauth_file.refreshing import NotRefreshed, Refresher, Unsaved, unwritable
+from nanokimi_auth_oauth_file.refreshing import NotRefreshed, Refresher, Unsaved, refuse_hopeless, unwritable
 from nanokimi_auth_oauth_file.server_refresher import ServerRefresher, locked, under_locks
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_auth_oauth_file.state import KeeperState
@@ -239,7 +239,10 @@ class Keeper:
     async def _round(self) -> float:
         """Look once, and do what is to be done; gives the seconds until the next look."""
         try:
-            login = (await self._look()).login
+            found = await self._look()
+            login = found.login
+            if not login.refreshable and not self._lives(login):
+                refuse_hopeless(found)
             if self._unsaved is not None and not self._trouble.left():
                 await self._refreshed(lambda _: self._unsaved is None, force=False)
             elif self._may_refresh(login) and not self._due_in(login) and not self._trouble.left():

@@ -70,7 +70,7 @@ class Refresher(Protocol):
         ...
 
 
-def refuse_hopeless(found: Found, refused: Refused) -> None:
+def refuse_hopeless(found: Found, refused: Refused | None = None) -> None:
     """Stop where no request can help.
 
     Raises:
@@ -84,7 +84,7 @@ def refuse_hopeless(found: Found, refused: Refused) -> None:
     if not login.refreshable:
         cause = f"the login in {found.file} can't be refreshed (it has no refresh token)"
         raise LoginProblem("expired", cause, how_to_log_in())
-    if (cause_then := refused.cause(login.refresh_token)) is not None:
+    if refused is not None and (cause_then := refused.cause(login.refresh_token)) is not None:
         raise LoginProblem("refused", cause_then, how_to_log_in())
 
 

@@ -45,7 +45,7 @@ from pydantic import SecretStr
 from nanokimi_core import write_private
 
 CLIENT_ID = "17e5f671-d194-4dfb-9706-5516cb48c098"
-LONGEST_REQUEST = 25.0
+LONGEST_REQUEST = 20.0
 """Seconds for a request in all; what is cut off may have spent the token, so it isn't short."""
 _LARGEST = 65_536
 _LONGEST_TOKEN = 16_384

@@ -48,7 +48,8 @@ class Trouble:
     async def failed(self, error: NotRefreshed) -> None:
         """Note that a refresh came to nothing, and back off: twice as long each time, as long as the server asks."""
         self._failures += 1
-        pause = min(_FIRST * 2.0 ** min(self._failures - 1, 10), _LONGEST) * self._chance.uniform(0.5, 1.0)
+        longest = _MOST_ASKED if error.kind == "denied" else _LONGEST
+        pause = min(_FIRST * 2.0 ** min(self._failures - 1, 10), longest) * self._chance.uniform(0.5, 1.0)
         asked = min(error.retry_after or 0.0, _MOST_ASKED)
         self._again_at = self._clock.steady() + max(pause, asked * self._chance.uniform(1.0, 1.1))
         await self._begin(KeeperState(error.kind, str(error), error.remedy))
