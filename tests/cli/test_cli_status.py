@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import signal
+from datetime import UTC, datetime
 
 import pytest
 
 from cli.service import log_until, service, set_up, until, with_lab
-from nanokimi_core.cli.status import sums
+from nanokimi_core.cli.status import show_accounts, sums
+from nanokimi_core.status import AccountStatus, QuotaStatus
 from testbed.site import SECONDS, Site
 
 ADDS_UP = (
@@ -156,3 +158,15 @@ def test_sighup_reads_the_toml_again(site: Site) -> None:
 
 def test_a_sum_that_does_not_add_up_is_not_shown_as_one() -> None:
     assert sums({"received": 3, "accepted": 2, "answered": 2})[0] == "3 received ≠ 0 duplicate + 0 refused + 2 accepted"
+
+
+def test_accounts_are_shown_with_what_they_have_left_and_a_code_that_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    until = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
+    low = QuotaStatus("Weekly limit", 0.85, "15 %", until.isoformat(), low=True)
+    work = AccountStatus("work", "login_needed", login_until=until.isoformat())
+    show_accounts([AccountStatus("home", "ok", "ana", quotas=(low,), serves=True, chats=3), work])
+    shown = capsys.readouterr().out
+    assert "home: " in shown
+    assert "Weekly limit" in shown
+    assert "85 %" in shown
+    assert f"work: a code waits in the owner's chat, until {until.astimezone():%H:%M}\n" in shown

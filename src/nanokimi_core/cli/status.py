@@ -101,7 +101,7 @@ def _show(found: Status, broken: Sequence[str]) -> None:
         say_table(["kind", "name", "state", "since", "restarts", "last error"], rows, colours=_COLOURS)
     if found.accounts:
         say()
-        _show_accounts(found.accounts)
+        show_accounts(found.accounts)
     say(f"\n{found.chats} chats; {found.warm} agents up, {found.turns} turns running")
     say(f"{found.waiting} messages waiting, {found.owed} answers owed\n")
     for line in sums(found.counters):
@@ -110,7 +110,8 @@ def _show(found: Status, broken: Sequence[str]) -> None:
         say(f"\n-> {sentence}")
 
 
-def _show_accounts(accounts: Sequence[AccountStatus]) -> None:
+def show_accounts(accounts: Sequence[AccountStatus]) -> None:
+    """Write accounts down: a table, then what each has left, and whether a code waits."""
     rows = [
         [each.name, each.state.replace("_", " "), each.who, each.until, str(each.chats), "yes" if each.serves else ""]
         for each in accounts
@@ -119,6 +120,9 @@ def _show_accounts(accounts: Sequence[AccountStatus]) -> None:
     for account in accounts:
         for line in quota_lines([_quota(each) for each in account.quotas], bars=False):
             say(f"{account.name}: {line}")
+        if account.login_until:
+            until = datetime.fromisoformat(account.login_until).astimezone()
+            say(f"{account.name}: a code waits in the owner's chat, until {until:%H:%M}")
 
 
 def _quota(told: QuotaStatus) -> Quota:
