@@ -19,7 +19,7 @@ from nanokimi_backend_kimi_docker.commands import KimiCommands
 from nanokimi_backend_kimi_docker.mounts import agent_user
 from nanokimi_core import AgentError, Failure, Need, OffersAgentCommands, ShowCode, private_folder, write_private
 from nanokimi_core.testing import Bot
-from testbed.cloud import Cloud, Refuse
+from testbed.cloud import Cloud, Refuse, Slow
 from testbed.kimi import SECONDS, Bench, LoginAccount
 
 pytestmark = [pytest.mark.anyio, pytest.mark.engine]
@@ -169,6 +169,25 @@ async def test_a_login_of_somebody_elses_is_refreshed_and_stays_theirs(cli_bench
         await backend.agent_commands().refresh(mounts, servers(cli_bench))
     assert cli_bench.cloud.refreshes == 1
     assert login.file("kimi-cli").stat().st_uid == 4321
+
+
+async def test_a_refresh_that_is_cancelled_half_way_loses_no_login(cli_bench: Bench, engine: Any) -> None:
+    cloud, login = cli_bench.cloud, cli_bench.login(expires_in=-10)
+    grant = await login.grant(need(cli_bench))
+    cloud.oauth.script(Slow(SECONDS))
+    async with cli_bench.backend() as backend:
+        commands = backend.agent_commands()
+        with anyio.fail_after(SECONDS):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(commands.refresh, grant.mounts, grant.environment)
+                while not any(request.path == "/api/oauth/token" for request in cloud.requests):
+                    await anyio.sleep(0.02)
+                tasks.cancel_scope.cancel()
+                cloud.oauth.release()
+    stored = json.loads(login.file("kimi-cli").read_text())
+    assert cloud.refreshes == 1
+    assert cloud.oauth.can_refresh(stored["refresh_token"])
+    assert cli_bench.containers(engine) == []
 
 
 async def test_a_refused_refresh_is_said_and_asks_nobody_for_a_code(each: Bench) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import anyio
@@ -16,9 +15,10 @@ from nanokimi_backend_kimi_docker import beneath, failures
 from nanokimi_backend_kimi_docker.agents.base import HOME
 from nanokimi_backend_kimi_docker.codes import CodeReader
 from nanokimi_backend_kimi_docker.container import Bind, Exit, Plan
-from nanokimi_backend_kimi_docker.errand import Errand
+from nanokimi_backend_kimi_docker.errand import Errand, carry_through
 from nanokimi_backend_kimi_docker.failures import writing
 from nanokimi_backend_kimi_docker.login_failures import ANEW, of_login
+from nanokimi_backend_kimi_docker.login_files import check_mounts, has_login, owner_of
 from nanokimi_backend_kimi_docker.mounts import User, device_id
 from nanokimi_backend_kimi_docker.sandbox import Workshop
 from nanokimi_core import AgentError, Failure, Mount, ShowCode, private_folder
@@ -28,11 +28,9 @@ PATIENCE = timedelta(minutes=15)
 
 _FIRST_SECONDS = 90.0
 _REFRESH_SECONDS = 90.0
+_THROUGH_SECONDS = 20.0
 _SETTLE_SECONDS = 0.5
 _MOST_AT_ONCE = 4
-_CREDENTIALS = "credentials"
-_MOST_FILES = 100
-_LARGEST_LOGIN = 64 * 1024
 
 
 class KimiCommands:
@@ -46,7 +44,8 @@ class KimiCommands:
     def __init__(self, workshop: Workshop, *, patience: timedelta = PATIENCE) -> None:
         self._workshop = workshop
         self._patience = patience
-        self._running: set[Errand] = set()
+        self._logins: set[Errand] = set()
+        self._refreshes: set[Errand] = set()
 
     async def log_in(self, folder: Path, environment: tuple[tuple[str, str], ...] = ()) -> AsyncIterator[ShowCode]:
         """Let the agent log in; a code that it has renewed is given, too. Ends when the login lies in the folder.
@@ -61,7 +60,8 @@ class KimiCommands:
         reader = CodeReader(self._patience)
         deadline = anyio.current_time() + _FIRST_SECONDS
         given = False
-        async with self._begin(await self._plan(folder, self._workshop.agent.login, environment)) as errand:
+        plan = await self._plan(folder, self._workshop.agent.login, environment)
+        async with self._begin(plan, self._logins) as errand:
             while (line := await self._line(errand, reader, deadline, given=given)) is not None:
                 code = reader.take(line) if line else reader.flush()
                 if code is not None:
@@ -82,22 +82,15 @@ class KimiCommands:
         Raises:
             AgentError: It could not be started, or has not succeeded.
         """
-        _check(mounts)
+        check_mounts(mounts)
         agent = self._workshop.agent
         with writing():
             home = private_folder(self._workshop.own / "keepers" / secrets.token_hex(8))
         try:
             plan = await self._plan(home, agent.refresh, environment, mounts)
-            with anyio.move_on_after(_REFRESH_SECONDS) as patience:
-                async with self._begin(plan) as errand:
-                    left = await self._follow(errand)
-                    last_words = errand.last_words
-            if patience.cancelled_caught:
-                raise AgentError(
-                    Failure.CRASHED,
-                    f"{agent.name} did not refresh the login within {_REFRESH_SECONDS:g} s",
-                    remedy="look at: nanokimi doctor",
-                )
+            left, last_words = await carry_through(
+                partial(self._refresh, plan), within=_REFRESH_SECONDS, after_cancel=_THROUGH_SECONDS
+            )
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(lambda: shutil.rmtree(home, ignore_errors=True))
@@ -105,19 +98,24 @@ class KimiCommands:
             raise self._named(left, last_words)
 
     async def close(self) -> None:
-        """End what still runs."""
-        for errand in list(self._running):
+        """End what still runs: logins at once, a refresh when it is through."""
+        for errand in list(self._logins):
+            await errand.close()
+        with anyio.move_on_after(_THROUGH_SECONDS):
+            for errand in list(self._refreshes):
+                await errand.closed.wait()
+        for errand in list(self._refreshes):
             await errand.close()
 
     # ----------------------------------------------------------------- the container
-    def _begin(self, plan: Plan) -> _Counted:
-        if len(self._running) >= _MOST_AT_ONCE:
+    def _begin(self, plan: Plan, among: set[Errand]) -> _Counted:
+        if len(among) >= _MOST_AT_ONCE:
             raise AgentError(
                 Failure.ENGINE,
                 f"{_MOST_AT_ONCE} of the agent's commands run already",
                 remedy="wait until one of them has ended",
             )
-        return _Counted(Errand(self._workshop.engine, plan, self._workshop.context.log), self._running)
+        return _Counted(Errand(self._workshop.engine, plan, self._workshop.context.log), among)
 
     async def _plan(
         self,
@@ -132,7 +130,7 @@ class KimiCommands:
         machine, user = await shop.engine.machine(), await shop.user()
         with writing():
             if mounts and user.owner is not None:
-                user = await anyio.to_thread.run_sync(_user_of, mounts)
+                user = await anyio.to_thread.run_sync(owner_of, mounts)
             binds = await anyio.to_thread.run_sync(self._prepare, home, mounts, user)
         return Plan(
             image=shop.image,
@@ -177,6 +175,10 @@ class KimiCommands:
             raise AgentError(Failure.CREDENTIALS, f"nobody agreed to the login within {minutes:g} minutes", remedy=ANEW)
         raise self._no_code(errand.last_words)
 
+    async def _refresh(self, plan: Plan) -> tuple[Exit, str]:
+        async with self._begin(plan, self._refreshes) as errand:
+            return await self._follow(errand), errand.last_words
+
     async def _follow(self, errand: Errand) -> Exit:
         reader = CodeReader(PATIENCE)
         while (line := await errand.line()) is not None:
@@ -192,7 +194,7 @@ class KimiCommands:
     async def _judge(self, left: Exit, last_words: str, folder: Path, *, given: bool) -> None:
         """Compare how a login has ended with what lies in its folder."""
         with writing():
-            there = await anyio.to_thread.run_sync(_has_login, folder)
+            there = await anyio.to_thread.run_sync(has_login, folder)
         if there:
             if left.code:
                 self._workshop.context.log.warning("logged in; what came after it has failed: %s", last_words)
@@ -237,44 +239,3 @@ class _Counted:
             await self._errand.close()
         finally:
             self._running.discard(self._errand)
-
-
-def _check(mounts: tuple[Mount, ...]) -> None:
-    """Refuse mounts in which a refreshed login could not be stored: it would be lost.
-
-    Raises:
-        AgentError: They are such.
-    """
-    names = {mount.target.name for mount in mounts if not mount.read_only}
-    if _CREDENTIALS not in names or any(mount.read_only for mount in mounts):
-        raise AgentError(Failure.ENGINE, "the agent can't refresh a login that it may not write")
-
-
-def _user_of(mounts: tuple[Mount, ...]) -> User:
-    """Give whose the login is: only they can read it, and what they write must stay theirs.
-
-    Asked where NanoKimi is root. A login of root's is refreshed by root, who has no rights in a container without
-    capabilities but to root's own files, of which it sees these alone.
-    """
-    source = next(mount.source for mount in mounts if mount.target.name == _CREDENTIALS)
-    about = source.stat()
-    owner = (about.st_uid, about.st_gid)
-    return User(owner, owner, owner)
-
-
-def _has_login(folder: Path) -> bool:
-    """Whether a login's file lies in the agent's home, with a token by which it can be refreshed."""
-    try:
-        with beneath.folder(folder, _CREDENTIALS) as descriptor:
-            names = os.listdir(descriptor)  # noqa: PTH208  # of a descriptor
-    except OSError:
-        return False
-    return any(_is_login(folder, name) for name in names[:_MOST_FILES] if name.endswith(".json"))
-
-
-def _is_login(folder: Path, name: str) -> bool:
-    try:
-        found = json.loads(beneath.read(folder, PurePosixPath(_CREDENTIALS, name), most=_LARGEST_LOGIN))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and bool(found.get("access_token") and found.get("refresh_token"))

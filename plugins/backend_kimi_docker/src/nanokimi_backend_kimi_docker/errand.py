@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 from logging import LoggerAdapter
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from anyio.abc import UNIXSocketStream
@@ -17,6 +18,8 @@ from nanokimi_backend_kimi_docker.container import Exit, Plan
 from nanokimi_backend_kimi_docker.engine import Engine
 from nanokimi_backend_kimi_docker.redact import plain, redact
 from nanokimi_core import AgentError, Failure
+
+T = TypeVar("T")
 
 _CHUNK = 64 * 1024
 _MOST_LINES = 10_000
@@ -34,6 +37,9 @@ class Errand:
         engine: Docker.
         plan: The container.
         log: For a container that can't be removed.
+
+    Attributes:
+        closed: Set when its container is gone.
     """
 
     def __init__(self, engine: Engine, plan: Plan, log: LoggerAdapter[Any]) -> None:
@@ -47,6 +53,7 @@ class Errand:
         self._heard: deque[str] = deque()
         self._last: deque[str] = deque(maxlen=_LAST_WORDS)
         self._taken = 0
+        self.closed = anyio.Event()
 
     async def __aenter__(self) -> Errand:
         """Start the container.
@@ -79,6 +86,7 @@ class Errand:
                     await containers.remove(self._engine, self._container)
                 except AgentError as error:
                     self._log.warning("container %s is left behind for now: %s", self._container[:12], error)
+            self.closed.set()
 
     @property
     def last_words(self) -> str:
@@ -129,3 +137,44 @@ class Errand:
                 if line and not line.startswith(_OURS):
                     self._last.append(words(line))
                     self._heard.append(line)
+
+
+async def carry_through(work: Callable[[], Awaitable[T]], *, within: float, after_cancel: float) -> T:
+    """Let work come to its end though it is cancelled, as a refresh that is killed in the middle loses the login.
+
+    Args:
+        work: What is done.
+        within: Seconds that it may take.
+        after_cancel: Seconds more, after a cancel or after that time.
+
+    Raises:
+        AgentError: It failed, or takes too long.
+    """
+    over, shield = anyio.Event(), anyio.CancelScope(shield=True)
+    done: list[T] = []
+    failed = AgentError(
+        Failure.CRASHED, f"the agent's command did not end within {within:g} s", remedy="look at: nanokimi doctor"
+    )
+
+    async def run() -> None:
+        nonlocal failed
+        try:
+            with shield:
+                done.append(await work())
+        except AgentError as error:
+            failed = error
+        finally:
+            over.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        try:
+            with anyio.move_on_after(within):
+                await over.wait()
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(after_cancel):
+                await over.wait()
+            shield.cancel()
+    if not done:
+        raise failed
+    return done[0]
