@@ -160,6 +160,12 @@ async def test_the_last_key_that_is_refused_leaves_no_other_one(context: PluginC
     assert context.told[-1].endswith("no other key works now")
 
 
+async def test_of_a_single_key_only_the_core_tells(context: PluginContext) -> None:
+    auth = account(context, FIRST)
+    await refuse(auth)
+    assert (context.told, await given(auth), (await auth.status()).state) == ([], FIRST, "rejected")
+
+
 async def test_a_restarted_process_keeps_a_refused_key_aside_without_telling_it_again(context: PluginContext) -> None:
     await refuse(account(context, FIRST, SECOND))
     again = account(context, FIRST, SECOND)

@@ -186,6 +186,15 @@ async def test_an_answer_that_says_nothing_leaves_what_was_known_with_its_time(
     assert [request.path for request in cloud.seen.requests] == ["/v1/users/me/balance"] * 2  # led nowhere else
 
 
+async def test_what_was_left_a_day_ago_is_no_longer_told(cloud: Cloud, context: PluginContext) -> None:
+    auth = account(cloud, context)
+    await auth.status()
+    cloud.break_path(BALANCE, Fail(500, "server_error", "oops"))
+    let_pass(context, 90_000)
+    status = await auth.status()
+    assert (status.quotas, "left" in status.details) == ((), False)
+
+
 async def test_a_server_that_is_away_or_a_proxy_that_can_not_be_used_is_no_fault(
     context: PluginContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
