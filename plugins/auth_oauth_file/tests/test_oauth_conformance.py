@@ -10,5 +10,9 @@ class TestOAuthFile(AuthSuite):
     rig = OAuthFileRig
 
 
+class OnAsyncio(SharedOAuthFileRig):
+    loops = ("asyncio",)  # the other way is tried on both, and costs its time
+
+
 class TestSharedOAuthFile(AuthSuite):
-    rig = SharedOAuthFileRig
+    rig = OnAsyncio

@@ -90,12 +90,12 @@ async def test_the_owner_hears_once_at_80_percent_with_the_time_of_reset_and_onc
 ) -> None:
     put(context.folder / "credentials", cloud.new_login())
     ends = datetime.now(UTC) + timedelta(days=2)
-    async with running(account(context, cloud, usage_minutes=OFTEN)):
-        for part in (79, 80, 91, 100):
-            cloud.set_quota("coding", usages(week=part, week_ends=ends))
-            await asked(cloud, len(cloud.seen.sent("/usages")) + 3)
-            if part == 79:
-                assert told(context) == set()
+    watch = watching(context, cloud)
+    for part in (79, 80, 91, 100):
+        cloud.set_quota("coding", usages(week=part, week_ends=ends))
+        await watch.look()
+        if part == 79:
+            assert told(context) == set()
     reset = f"{ends:%Y-%m-%d %H:%M} UTC"
     assert told(context) == {
         f"Weekly limit is used up to 80 % or more; whole again at {reset}",
@@ -124,8 +124,10 @@ async def test_a_server_that_gives_no_answer_costs_nothing_and_is_asked_again(
 ) -> None:
     put(context.folder / "credentials", cloud.new_login())
     cloud.break_path("/usages", answer)
-    async with running(account(context, cloud, usage_minutes=OFTEN)):
-        await asked(cloud, 3)
+    watch = watching(context, cloud)
+    for _ in range(2):
+        await watch.look()
+    assert len(cloud.seen.sent("/usages")) == 2
     assert (cloud.refreshes, told(context), caplog.text) == (0, set(), "")
 
 
@@ -133,12 +135,12 @@ async def test_a_server_that_gives_no_answer_costs_nothing_and_is_asked_again(
 @pytest.mark.parametrize("answer", ["no JSON", "[" * 100_000, "7", json.dumps({"usage": {"limit": "x"}})], ids=len)
 async def test_an_answer_that_is_not_understood_changes_nothing(context: Context, cloud: Cloud, answer: str) -> None:
     put(context.folder / "credentials", cloud.new_login())
-    auth = account(context, cloud, usage_minutes=OFTEN)
-    async with running(auth):
-        await asked(cloud, 2)
-        cloud.set_quota("coding", answer)
-        await asked(cloud, len(cloud.seen.sent("/usages")) + 3)
-    assert [quota.left for quota in (await auth.status()).quotas] == ["90 %", "75 %"]
+    watch = watching(context, cloud)
+    await watch.look()
+    cloud.set_quota("coding", answer)
+    await watch.look()
+    assert len(cloud.seen.sent("/usages")) == 2
+    assert [quota.left for quota in (await account(context, cloud).status()).quotas] == ["90 %", "75 %"]
 
 
 @pytest.mark.parametrize(

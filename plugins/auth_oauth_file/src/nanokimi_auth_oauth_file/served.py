@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 
 from nanokimi_auth_oauth_file import access
-from nanokimi_auth_oauth_file.login import Login, LoginProblem, read
+from nanokimi_auth_oauth_file.login import Login, LoginProblem, NotALogin, read, read_foreign
 from nanokimi_auth_oauth_file.places import name_for
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_core import Need, private_folder
@@ -138,8 +138,8 @@ def _made(credentials: Path) -> Path:
 
 
 def _has(target: Path, data: bytes) -> bool:
-    with suppress(OSError):
-        return not target.is_symlink() and target.read_bytes() == data
+    with suppress(NotALogin):
+        return read_foreign(target, follow=False)[0] == data
     return False
 
 
