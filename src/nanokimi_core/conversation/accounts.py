@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from nanokimi_core.contracts.auth import Auth, AuthStatus, Grant, Need
-from nanokimi_core.conversation.asking import AccountFault, ask, refuse
+from nanokimi_core.conversation.asking import AccountFault, ask, look, refuse
 from nanokimi_core.conversation.standings import Identity, Standing, Standings, identity, rest
 from nanokimi_core.errors import AgentError, Failure, LoginNeeded
 
@@ -182,8 +182,12 @@ class Account:
             await refuse(given.name, auth, given.grant, why)
 
     async def status(self) -> AuthStatus:
-        """Say how the account stands that would serve now: the first that is usable, else the first."""
-        states = [await auth.status() for _, auth in self._chain()]
+        """Say how the account stands that would serve now: the first that is usable, else the first.
+
+        Raises:
+            AccountFault: An auth plugin has a fault.
+        """
+        states = [await look(name, auth) for name, auth in self._chain()]
         usable = (status for status in states if status.state in ("ok", "expiring"))
         first = states[0] if states else AuthStatus("login_needed", remedy='set auth = "apikey" in nanokimi.toml')
         return next(usable, first)
