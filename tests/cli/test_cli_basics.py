@@ -193,6 +193,7 @@ def test_output_that_nobody_reads_ends_a_command_without_a_traceback(site: Site)
     "arguments", [["plugins"], ["doctor"], ["--help"], ["config"], ["--version"], ["chat", "--once", "x"]], ids=" ".join
 )
 def test_output_that_is_full_is_said_in_one_sentence(site: Site, arguments: list[str]) -> None:
+    site.measured = False
     site.toml("")
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -261,6 +262,7 @@ def test_a_working_folder_that_was_deleted_is_said_in_one_sentence(site: Site, a
     ids=" ".join,
 )
 def test_in_a_terminal_of_80_columns_nothing_is_wider(site: Site, arguments: list[str]) -> None:
+    site.measured = False
     site.ours("lab", "vault")
     site.write(
         "torn", "raise RuntimeError('a cause so long that it takes more than one line of eighty columns to say')"
@@ -275,5 +277,6 @@ def test_in_a_terminal_of_80_columns_nothing_is_wider(site: Site, arguments: lis
 
 
 def test_there_are_no_colours_in_a_pipe(site: Site) -> None:
+    site.measured = False
     for arguments in (["plugins"], ["doctor"], ["--help"], ["config", "show"]):
         assert "\x1b" not in site.run(*arguments).stdout

@@ -25,6 +25,14 @@ def test_a_fresh_machine_is_fine_and_told_how_to_get_kimi(site: Site) -> None:
     assert {"python", "toml", "data folder", "disk", "process", "transport console", "backend echo"} <= checks.keys()
 
 
+@pytest.fixture
+def again(site: Site) -> Site:
+    """A site whose commands aren't measured: the doctor looks at each plugin in a process of its own."""
+    site.measured = False
+    return site
+
+
+@pytest.mark.usefixtures("again")
 def test_a_toml_that_says_something_unknown_fails_with_the_nearest_key(site: Site) -> None:
     site.toml("[limits]\nmax_turn = 3\n")
     code, checks = checked(site)
@@ -47,6 +55,7 @@ def test_a_plugins_own_checks_are_shown_and_only_a_failed_one_fails(site: Site) 
     assert lines[at + 1].strip() == "-> glue it: glue desk"
 
 
+@pytest.mark.usefixtures("again")
 @pytest.mark.parametrize(
     ("checks", "cause"),
     [("hangs", "it took longer than 5 s"), ("nonsense", "'nonsense' is no Check with an outcome of")],
@@ -59,6 +68,7 @@ def test_a_check_that_hangs_or_gives_something_else_is_the_plugins_fault(site: S
     assert any(cause in line["cause"] for line in lines.values())
 
 
+@pytest.mark.usefixtures("again")
 def test_a_plugin_that_the_toml_needs_fails_when_it_is_broken_and_others_only_warn(site: Site) -> None:
     site.write("torn", "raise RuntimeError('out of paper')")
     code, checks = checked(site)
@@ -71,6 +81,7 @@ def test_a_plugin_that_the_toml_needs_fails_when_it_is_broken_and_others_only_wa
     assert checks["auth torn"]["outcome"] == "failed"
 
 
+@pytest.mark.usefixtures("again")
 def test_a_plugin_that_ends_the_process_does_not_end_the_doctor(site: Site) -> None:
     site.write("dying", "import os; os._exit(0)")
     site.toml('auth = "dying"\n')
@@ -79,6 +90,7 @@ def test_a_plugin_that_ends_the_process_does_not_end_the_doctor(site: Site) -> N
     assert checks["auth dying"]["cause"] == "it ended the process (exit code 0)"
 
 
+@pytest.mark.usefixtures("again")
 def test_a_wrong_table_fails_with_the_table_and_the_key(site: Site) -> None:
     site.ours("desk")
     site.toml('transports = ["desk"]\n[plugins.desk]\nout = "out"\nsays = ["x"]\n')
@@ -87,6 +99,7 @@ def test_a_wrong_table_fails_with_the_table_and_the_key(site: Site) -> None:
     assert 'unknown key "says"; did you mean "say"?' in checks["transport desk"]["cause"]
 
 
+@pytest.mark.usefixtures("again")
 def test_a_wrong_table_that_the_toml_does_not_use_is_a_warning(site: Site) -> None:
     site.ours("desk")
     site.toml('[plugins.desk]\nout = "out"\n[plugins.spare]\nuse = "desk"\nsays = ["x"]\n')
@@ -97,6 +110,7 @@ def test_a_wrong_table_that_the_toml_does_not_use_is_a_warning(site: Site) -> No
     assert "table desk" not in checks
 
 
+@pytest.mark.usefixtures("again")
 def test_the_room_for_agents_is_said_and_a_cap_above_it_is_a_warning(site: Site) -> None:
     site.ours("lab")
     site.toml('backend = "lab"\n')
@@ -109,6 +123,7 @@ def test_the_room_for_agents_is_said_and_a_cap_above_it_is_a_warning(site: Site)
     assert checks["lab: room"]["remedy"] == 'set max_warm = 3 or "auto" in [limits]'
 
 
+@pytest.mark.usefixtures("again")
 def test_the_process_that_runs_the_set_up_is_named(site: Site) -> None:
     site.ours("desk")
     site.toml('transports = ["desk"]\n[plugins.desk]\nout = "out"\n')
@@ -118,11 +133,12 @@ def test_the_process_that_runs_the_set_up_is_named(site: Site) -> None:
             assert service.poll() is None
         _, checks = checked(site)
         service.terminate()
-        service.communicate(timeout=20)
+        service.communicate(timeout=60)
     assert checks["process"]["cause"] == f"process {service.pid} runs this set-up"
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+@pytest.mark.usefixtures("again")
 def test_a_data_folder_that_cannot_be_written_to_fails_with_the_command(site: Site) -> None:
     site.data.mkdir(mode=0o500)
     code, checks = checked(site)
@@ -130,6 +146,7 @@ def test_a_data_folder_that_cannot_be_written_to_fails_with_the_command(site: Si
     assert "chown" in checks["data folder"]["remedy"]
 
 
+@pytest.mark.usefixtures("again")
 def test_a_data_folder_that_is_a_file_fails(site: Site) -> None:
     site.toml("")
     site.data.write_text("")

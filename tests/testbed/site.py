@@ -83,10 +83,14 @@ class Site:
 
     Attributes:
         folder: The site's distributions, and ``home/``, where commands run.
+        environment: More variables for commands.
+        measured: Whether coverage measures the commands, and each process that looks at a plugin, too. That doubles
+            what they cost; others have measured the same lines.
     """
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    measured: bool = True
 
     @property
     def home(self) -> Path:
@@ -126,7 +130,8 @@ class Site:
             self.install(name, f"{THIRD_PARTY}.{name}")
 
     def environ(self, **more: str) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "TMPDIR") or k.startswith("COVERAGE")}
+        measuring = {k: v for k, v in os.environ.items() if k.startswith("COVERAGE")} if self.measured else {}
+        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LANG", "TMPDIR")} | measuring
         paths = os.pathsep.join([str(self.folder / "packages"), str(TESTS)])
         own = {"HOME": str(self.home), "PYTHONPATH": paths, "COLUMNS": "80"}
         return kept | own | self.environment | more
