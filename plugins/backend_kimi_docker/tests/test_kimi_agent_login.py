@@ -190,6 +190,28 @@ async def test_a_refresh_that_is_cancelled_half_way_loses_no_login(cli_bench: Be
     assert cli_bench.containers(engine) == []
 
 
+async def test_a_killed_process_refresh_is_let_finish_before_its_container_is_removed(
+    cli_bench: Bench, engine: Any
+) -> None:
+    cloud, login = cli_bench.cloud, cli_bench.login(expires_in=-10)
+    grant = await login.grant(need(cli_bench))
+    cloud.oauth.script(Slow(SECONDS))
+    async with cli_bench.backend() as backend:
+        shop = backend._workshop
+        killed = KimiCommands(replace(shop, labels=replace(shop.labels, process="dead")))
+        with anyio.fail_after(SECONDS):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(killed.refresh, grant.mounts, grant.environment)
+                while not any(request.path == "/api/oauth/token" for request in cloud.requests):
+                    await anyio.sleep(0.02)
+                tasks.start_soon(shop.remove_orphans)
+                await anyio.sleep(0.5)
+                assert len(cli_bench.containers(engine)) == 1
+                cloud.oauth.release()
+    assert cloud.oauth.can_refresh(json.loads(login.file("kimi-cli").read_text())["refresh_token"])
+    assert cli_bench.containers(engine) == []
+
+
 async def test_a_refused_refresh_is_said_and_asks_nobody_for_a_code(each: Bench) -> None:
     login = each.login(expires_in=-10)
     each.cloud.oauth.revoke()

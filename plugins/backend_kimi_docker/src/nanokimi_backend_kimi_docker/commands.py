@@ -140,7 +140,7 @@ class KimiCommands:
             working_dir=HOME,
             binds=binds,
             environment={**shop.agent.environment(), **dict(environment)},
-            labels=shop.labels,
+            labels=shop.labels.of_work("refresh") if mounts else shop.labels,
             limits=shop.config,
             cpus=machine.cpus,
         )

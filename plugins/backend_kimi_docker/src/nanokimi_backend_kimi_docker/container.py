@@ -14,6 +14,7 @@ from nanokimi_backend_kimi_docker.engine import APIError, Engine, ImageNotFound,
 from nanokimi_core import AgentError, Failure
 
 LABEL = "org.nanokimi."
+_LOOK_EVERY = 0.2
 _TMP = "rw,exec,nosuid,nodev,size=512m,mode=1777"
 _HOME = "rw,exec,nosuid,nodev,size=128m,mode=0755"
 
@@ -40,20 +41,26 @@ class Labels:
         process: Of the running NanoKimi; random.
         instance: The backend's name in the toml.
         sandbox: In a safe form.
+        work: What it must not be stopped in the middle of; empty where there is nothing.
     """
 
     installation: str
     process: str
     instance: str
     sandbox: str = ""
+    work: str = ""
 
     def of_sandbox(self, sandbox: str) -> Labels:
         """Add whose container it is."""
         return replace(self, sandbox=sandbox)
 
+    def of_work(self, work: str) -> Labels:
+        """Add what it must not be stopped in the middle of."""
+        return replace(self, work=work)
+
     def as_dict(self) -> dict[str, str]:
         """Give the labels."""
-        names = ("installation", "process", "instance", "sandbox")
+        names = ("installation", "process", "instance", "sandbox", "work")
         return {LABEL + name: value for name in names if (value := getattr(self, name))}
 
 
@@ -167,6 +174,27 @@ async def orphans(engine: Engine, mine: Labels, living: Callable[[], set[str]]) 
     found = await engine.call(lambda client: client.containers(all=True, filters=filters), "list containers")
     alive = await anyio.to_thread.run_sync(living)
     return [one["Id"] for one in found if one["Labels"].get(LABEL + "process") not in alive]
+
+
+async def let_finish(engine: Engine, container: str, within: float) -> None:
+    """Wait until a container that does what must not be stopped in the middle has ended; others aren't waited for.
+
+    Raises:
+        AgentError: The engine can't be asked.
+    """
+    with anyio.move_on_after(within):
+        at_work = await _is_at_work(engine, container)
+        while at_work:
+            await anyio.sleep(_LOOK_EVERY)
+            at_work = await _is_at_work(engine, container)
+
+
+async def _is_at_work(engine: Engine, container: str) -> bool:
+    try:
+        about = await engine.call(lambda client: client.inspect_container(container), "look at a container")
+    except NotFound:
+        return False
+    return bool(about["State"]["Running"] and (about["Config"]["Labels"] or {}).get(LABEL + "work"))
 
 
 def _remove(client: Any, container: str) -> None:

@@ -23,6 +23,8 @@ from nanokimi_backend_kimi_docker.mounts import Folders, User, agent_user, devic
 from nanokimi_backend_kimi_docker.process import AgentProcess, Stage, new_mark
 from nanokimi_core import Chat, Context, Grant, Need, private_folder, safe_name
 
+_FINISH_SECONDS = 20.0
+
 
 @dataclass(frozen=True)
 class Workshop:
@@ -88,6 +90,7 @@ class Workshop:
         """
         labels = self.labels if chat is None else self.labels.of_sandbox(safe_name(chat.sandbox))
         for container in await containers.orphans(self.engine, labels, self.living):
+            await containers.let_finish(self.engine, container, _FINISH_SECONDS)
             await containers.remove(self.engine, container)
             self.context.log.info("removed the container %s of a killed process", container[:12])
 
