@@ -177,7 +177,7 @@ def test_a_phrase_inside_a_phrase_goes_in_as_it_is() -> None:
 
 
 # ------------------------------------------------------------------ nothing else speaks
-SPEAKERS = {"tell", "_reply", "_refuse_at_cap"}
+SPEAKERS = {"tell", "tell_in", "_reply", "_refuse_at_cap"}
 """Names of functions through which the assistant itself says something; they take a ``Phrase``, never a ``str``."""
 
 

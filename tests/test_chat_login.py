@@ -138,6 +138,18 @@ async def test_an_account_that_works_again_by_other_means_ends_the_login_and_say
     assert (club.begun, club.ended) == (1, 1)
 
 
+async def test_a_code_that_runs_out_after_somebody_has_logged_in_elsewhere_is_no_bad_news(
+    tmp_path: Path, nanokimi_clock: FakeClock
+) -> None:
+    club = Member(key=None)
+    async with bot_of(tmp_path, club, clock=nanokimi_clock) as bot:
+        bot.assistant.conversation.logins.is_lost(["purse"])  # no turn has met it, so nobody looks at the account
+        await code(bot)
+        club.change()
+        await nanokimi_clock.advance(11 * MINUTE)
+        assert bot.network.texts(BOSS)[1:] == [phrase("en", "owner_login_done", name="purse")]
+
+
 async def test_without_an_owners_chat_the_log_names_the_command_once(tmp_path: Path, nanokimi_clock: FakeClock) -> None:
     club = Member(key=None)
     async with bot_of(tmp_path, club, clock=nanokimi_clock, owner=None) as bot:

@@ -11,11 +11,11 @@ from typing import Any
 import anyio
 import pytest
 
-from nanokimi_core import AuthStatus, LoginNeeded, Quota, ShowCode, signing_in
+from nanokimi_core import AuthStatus, CommandError, LoginNeeded, Quota, ShowCode, signing_in
 from nanokimi_core.conversation.catalogue import login_code, phrase
 from nanokimi_core.formatting import Markup, parts
 from nanokimi_core.testing import Bot, FakeClock
-from testbed.fakes import ScriptedAuth, until
+from testbed.fakes import ScriptedAuth, bench, until
 from testbed.logins import BOSS, Member, bot_of, clubs, code, codes, told
 
 MINUTE = 60
@@ -132,6 +132,38 @@ async def test_an_account_that_does_not_log_in_by_a_code_names_the_command_and_a
         ]
         unknown = 'That didn\'t work: there is no account "work"; there are: purse'
         assert await ordered(bot, "/login work") == unknown
+
+
+@anyio_test
+async def test_an_account_that_cannot_say_how_it_stands_can_be_logged_in_to(
+    tmp_path: Path, nanokimi_clock: FakeClock
+) -> None:
+    club = Mute()
+    async with bot_of(tmp_path, club, clock=nanokimi_clock) as bot:
+        assert "I'm asking for a code for purse" in await ordered(bot, "/login")
+        club.decline(await code(bot))
+        await told(bot, "There is no new login for purse")
+
+
+class Mute(Member):
+    """An account that can't say how it stands."""
+
+    async def status(self) -> AuthStatus:
+        raise LookupError("no mirror")
+
+
+@anyio_test
+async def test_a_code_that_nobody_could_be_shown_is_not_asked_for(tmp_path: Path, nanokimi_clock: FakeClock) -> None:
+    club = Member()
+    async with bot_of(tmp_path, club, clock=nanokimi_clock, owner=None) as bot:
+        with pytest.raises(CommandError, match="no owner's chat to send a code to; run: nanokimi auth login"):
+            await bot.assistant.operations.log_in()
+        await bot.reload({"auth": []})
+        with pytest.raises(CommandError, match="the toml names no account"):
+            await bot.assistant.operations.log_in(chat="net:screen")
+    with pytest.raises(CommandError, match="nothing runs that could show a code"):
+        await bench(tmp_path / "stopped").assistant.operations.log_in()
+    assert club.begun == 0
 
 
 class Keyed:
