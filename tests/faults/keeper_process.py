@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
+from pydantic import SecretStr
 
-from nanokimi_auth_oauth_file import server
 from nanokimi_auth_oauth_file.keeper import Keeper
 from nanokimi_auth_oauth_file.login import LoginProblem
+from nanokimi_auth_oauth_file.server import LoginServer, Refused
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_core import AccountAway
 from testbed.context import PluginContext
@@ -43,7 +45,8 @@ def main() -> None:
     """Fork one after the other."""
     folder, host = Path(sys.argv[1]), sys.argv[2]
     logging.basicConfig(filename=folder / "log", level=logging.WARNING)
-    server._trusted()
+    with suppress(Refused):  # so that all that is imported at first need is there for those that are forked
+        anyio.run(LoginServer(host, folder).refresh, SecretStr("none"))
     for _ in sys.stdin:
         child = os.fork()
         if child == 0:

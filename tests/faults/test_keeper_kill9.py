@@ -154,7 +154,7 @@ def keeping(tmp_path: Path, cloud: Cloud) -> Iterator[Keeping]:
         made.close()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(max(180, KILLS * 5))
 def test_kill_9_around_refreshes_loses_a_login_only_with_the_servers_answer_and_says_so(keeping: Keeping) -> None:
     started = time.monotonic()
     for _ in range(KILLS):

@@ -142,6 +142,7 @@ async def test_the_file_is_private_whole_and_alone(kept: Kept) -> None:
     kept.file.chmod(0o644)
     await kept.keeper().fresh()
     assert stat.S_IMODE(kept.file.stat().st_mode) == 0o600
+    assert kept.file.read_text()[-2:] == "}\n"
     assert sorted(path.name for path in kept.credentials.iterdir()) == ["kimi-code.json", "kimi-code.lock"]
 
 

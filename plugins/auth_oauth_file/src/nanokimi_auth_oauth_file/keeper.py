@@ -306,6 +306,8 @@ class Keeper:
             await self._note_loss(found, problem)
             raise
         if self._unsaved is None:
+            until = f"{login.until:%Y-%m-%d %H:%M:%S} UTC" if login.until else "an unknown time"
+            self._context.log.info("the login was refreshed; its access token lasts until %s", until)
             await self._trouble.over()
         else:
             self._failure = self._unsaved.why
