@@ -138,6 +138,19 @@ async def test_an_account_that_works_again_by_other_means_ends_the_login_and_say
     assert (club.begun, club.ended) == (1, 1)
 
 
+async def test_an_account_that_works_before_its_login_is_quite_over_is_not_told_of_twice(
+    tmp_path: Path, nanokimi_clock: FakeClock
+) -> None:
+    club = Member(key=None, welcome=8.0)
+    async with bot_of(tmp_path, club, clock=nanokimi_clock) as bot:
+        await bot.says("one")
+        club.confirm(await code(bot))
+        await nanokimi_clock.advance(MINUTE)
+        assert bot.network.texts() == [AWAY, "one"]
+        assert len(bot.network.texts(BOSS)) == 2
+        assert bot.network.texts(BOSS)[1].startswith("I'm logged in to purse")
+
+
 async def test_a_code_that_runs_out_after_somebody_has_logged_in_elsewhere_is_no_bad_news(
     tmp_path: Path, nanokimi_clock: FakeClock
 ) -> None:

@@ -33,6 +33,7 @@ class Member(ScriptedAuth):
         details: Of its status.
         remedy: Of its status when it works.
         lasting: A login never ends by itself.
+        welcome: Seconds between a login's being made and its end.
     """
 
     begun: int = 0
@@ -41,6 +42,7 @@ class Member(ScriptedAuth):
     details: dict[str, str] = field(default_factory=dict)
     remedy: str = ""
     lasting: bool = False
+    welcome: float = 0
 
     async def grant(self, need: Need) -> Grant:
         if self.trouble is not None:
@@ -57,6 +59,8 @@ class Member(ScriptedAuth):
             inner: Any = super().login()
             async with aclosing(inner) as events:
                 async for event in events:
+                    if isinstance(event, AuthStatus):
+                        await anyio.sleep(self.welcome)
                     yield event
                     if self.lasting:
                         await anyio.sleep_forever()

@@ -8,6 +8,7 @@ from functools import partial
 from logging import Logger
 from typing import Any
 
+import anyio
 from anyio.abc import TaskGroup
 
 from nanokimi_core.config import Settings
@@ -27,6 +28,8 @@ _MOST_UNASKED = 5
 """Codes that are sent unasked until the account works: a process that dies again and again must not fill the chat."""
 
 
+_FINISHING = 15.0
+"""Seconds for a login that was entered and isn't quite over, when its account works already."""
 _SINCE = "its login was lost before the last start; send /login in the owner's chat, or run: nanokimi auth login"
 
 
@@ -66,6 +69,7 @@ class Logins:
         self._tasks: TaskGroup | None = None
         self._flows: dict[str, LoginFlow] = {}
         self._met: set[str] = set()
+        self._working: set[str] = set()
         self._said: set[str] = set()
 
     async def load(self) -> None:
@@ -106,7 +110,9 @@ class Logins:
 
     def changed(self, name: str, usable: bool) -> None:
         """Hear that an account has gone down, or may be used again; returns at once."""
-        if usable and self._tasks is not None and (name in self._notes.lost or name in self._flows):
+        known = name in self._notes.lost or name in self._flows
+        if usable and known and self._tasks is not None and name not in self._working:
+            self._working.add(name)
             self._tasks.start_soon(self._works, name)
 
     async def settings_changed(self) -> None:
@@ -138,17 +144,23 @@ class Logins:
 
     async def _works(self, name: str) -> None:
         """Say that an account works again, where that was not by a login that runs here."""
-        instance = self._that_logs_in(name)
-        if instance is not None and await wants_login(instance):
-            return  # it may be tried again, and nobody knows yet what comes of it
-        flow, note = self._flows.get(name), self._notes.get(name)
-        if flow is not None and not flow.lost:
-            return
+        try:
+            instance, flow = self._that_logs_in(name), self._flows.get(name)
+            if (instance is not None and await wants_login(instance)) or (flow is not None and not flow.lost):
+                return  # nobody knows yet what comes of it, or the owner wants a new login all the same
+            with anyio.move_on_after(_FINISHING):
+                if flow is not None:
+                    await flow.over.wait()
+            if flow is not None:
+                await flow.end()
+            await self._is_over(name, flow)
+        finally:
+            self._working.discard(name)
+
+    async def _is_over(self, name: str, flow: LoginFlow | None) -> None:
         self._said.discard(name)
         chats = flow.chats if flow is not None else [chat] if (chat := self._owner.chat) is not None else []
-        if flow is not None:
-            await flow.end()
-        if note is not None:
+        if self._notes.get(name) is not None and name not in self._flows:
             await self._notes.set(name, None)
             await self._desk.tell(chats, partial(phrase, key="owner_login_works", name=name))
 
