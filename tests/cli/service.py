@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from testbed.site import SECONDS, Site
@@ -57,8 +58,9 @@ def log_until(process: subprocess.Popen[str], text: str) -> str:
 def until(site: Site, holds: Callable[[Any], bool], *arguments: str) -> Any:
     """Ask a command with ``--json`` until its answer is as wanted; gives the answer."""
     deadline = time.monotonic() + SECONDS
+    looking = replace(site, measured=False)
     while True:
-        done = site.run(*arguments, "--json")
+        done = looking.run(*arguments, "--json")
         answer = json.loads(done.stdout)
         if holds(answer):
             return answer

@@ -62,6 +62,13 @@ def log_until(process: subprocess.Popen[str], text: str) -> str:
     return said
 
 
+def until_a_turn_runs(site: Site) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not (site.data / "plugins" / "lab" / "begun").exists():
+        assert time.monotonic() < deadline, "no turn was begun"
+        time.sleep(0.01)
+
+
 def test_several_transports_and_instances_run_in_one_process_and_it_ends_when_all_have_ended(site: Site) -> None:
     with_image(site)
     site.toml(TWO_DESKS.format(out=site.home / "out"))
@@ -86,7 +93,7 @@ def test_sigterm_finishes_the_running_turn_and_exits_with_0(site: Site) -> None:
     site.toml(SLOW_TURN.format(out=out, seconds=1.5))
     with site.start("run") as service:
         log_until(service, "desk is connected")
-        time.sleep(0.5)
+        until_a_turn_runs(site)
         service.send_signal(signal.SIGTERM)
         said = log_until(service, "SIGTERM: stopping")
         assert service.wait(SECONDS) == 0
@@ -100,7 +107,7 @@ def test_a_turn_that_takes_longer_than_stop_timeout_does_not_hold_up_the_stop(si
     site.toml(toml)
     with site.start("run") as service:
         log_until(service, "desk is connected")
-        time.sleep(0.5)
+        until_a_turn_runs(site)
         service.send_signal(signal.SIGTERM)
         said = log_until(service, "unfinished")
         assert service.wait(SECONDS) == 0
@@ -115,7 +122,7 @@ def test_a_second_signal_ends_it_at_once(site: Site) -> None:
         service.send_signal(signal.SIGTERM)
         log_until(service, "SIGTERM: stopping")
         service.send_signal(signal.SIGTERM)
-        assert service.wait(10) == -signal.SIGTERM
+        assert service.wait(SECONDS) == -signal.SIGTERM
     assert site.run("config", "show").returncode == 0
 
 

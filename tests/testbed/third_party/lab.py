@@ -1,10 +1,11 @@
-"""A backend with every ability that a command asks for; its "image" is a file."""
+"""A backend with every ability that a command asks for; its "image" is a file, and so is the sign of a begun turn."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 from pydantic import BaseModel, ConfigDict
@@ -43,10 +44,12 @@ class LabConfig(BaseModel):
 
 
 class LabSession:
-    def __init__(self, config: LabConfig) -> None:
+    def __init__(self, config: LabConfig, begun: Path) -> None:
         self.config = config
+        self.begun = begun
 
     async def prompt(self, turn: Turn) -> AsyncIterator[AgentEvent]:
+        self.begun.touch()
         yield Text("thinking ")
         await anyio.sleep(self.config.seconds)
         if self.config.fails:
@@ -63,10 +66,11 @@ class Lab:
     def __init__(self, config: LabConfig, context: Context) -> None:
         self.config = config
         self.image = context.folder / "image"
+        self.begun = context.folder / "begun"
 
     @asynccontextmanager
     async def session(self, chat: Chat) -> AsyncIterator[Session]:
-        yield LabSession(self.config)
+        yield LabSession(self.config, self.begun)
 
     async def forget(self, chat: Chat) -> None:
         """Do nothing."""
