@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from nanokimi_auth_oauth_file.journal import Journal
 from nanokimi_auth_oauth_file.login import LoginProblem
 from nanokimi_core import AccountAway
-from testbed.cloud_faults import Alter
+from testbed.cloud_faults import Alter, Refuse
 from testbed.kept import Kept, text, until
 
 pytestmark = pytest.mark.anyio
@@ -178,7 +178,50 @@ async def test_an_owners_login_wins_over_one_that_was_never_written(freezing: Ke
     assert not (freezing.folder / "rescued.json").exists()
 
 
+async def test_a_login_that_is_taken_away_takes_one_that_was_never_written_along(freezing: Kept) -> None:
+    keeper = freezing.keeper()
+    await keeper.fresh()
+    thaw(freezing)
+    freezing.file.unlink()
+    async with freezing.running(keeper):
+        await until(lambda: keeper.state.kind == "login_needed")
+        freezing.log_in(900)
+        await until(lambda: not keeper.state.kind)
+    assert not (freezing.folder / "rescued.json").exists()
+
+
+async def test_one_that_was_never_written_mends_a_torn_file(freezing: Kept) -> None:
+    keeper = freezing.keeper()
+    found = await keeper.fresh()
+    thaw(freezing)
+    freezing.file.write_text("{")
+    assert text((await keeper.fresh()).access_token) == text(found.access_token)
+    async with freezing.running(keeper):
+        freezing.times.steady += 61
+        await until(lambda: not keeper.state.kind)
+    assert freezing.spendable
+
+
 # ------------------------------------------------------------------- what a process leaves behind
+async def test_a_rescued_login_serves_where_it_still_cant_be_written(kept: Kept, disk: Path) -> None:
+    full = Kept(kept.folder, kept.cloud, path=str(disk))
+    note(full, full.log_in(-5))
+    rescued = kept.cloud.new_login(900)
+    (full.folder / "rescued.json").write_text(json.dumps(rescued))
+    (disk / "kimi-code.lock").touch()
+    filling = fill(disk)
+    keeper = full.keeper()
+    assert text((await keeper.fresh()).access_token) == rescued["access_token"]
+    assert keeper.state.kind == "unsaved"
+    filling.unlink()
+    async with full.running(keeper):
+        full.times.steady += 61
+        await until(lambda: not keeper.state.kind)
+    assert full.read() == rescued
+    assert full.cloud.oauth.token_requests == 0
+    assert not (full.folder / "rescued.json").exists()
+
+
 async def test_a_death_before_the_request_costs_nothing(kept: Kept) -> None:
     login = kept.log_in(-5)
     (kept.credentials / ".kimi-code.json.left").write_text(" " * 100)
@@ -197,6 +240,19 @@ async def test_a_death_between_answer_and_write_is_said_plainly_and_asked_about_
         with pytest.raises(LoginProblem, match=said):
             await kept.keeper().fresh()
     assert kept.cloud.oauth.refresh_requests == 1
+
+
+async def test_the_time_of_the_first_try_is_said_however_many_follow(kept: Kept) -> None:
+    note(kept, kept.log_in(-5))
+    keeper = kept.keeper()
+    kept.cloud.oauth.script(Refuse(503, ""), Refuse(429, ""))
+    for _ in range(2):
+        with pytest.raises(AccountAway):
+            await keeper.fresh()
+        kept.times.go(61)
+    kept.cloud.oauth.revoke()
+    with pytest.raises(LoginProblem, match="2026-01-02 03:04:05 UTC"):
+        await keeper.fresh()
 
 
 async def test_a_death_between_write_and_rename_loses_nothing(kept: Kept) -> None:

@@ -48,9 +48,9 @@ class AgentRefresher:
         self._patience = patience
         self._refused = Refused(context.folder, context.installation)
 
-    def due_at(self, life: float) -> float:
+    def due_at(self, life: float, jitter: float = 0.0) -> float:
         """Wait until it is due for the agent as well: when less than max(300 s, half of its life) are left."""
-        return max(life - max(300.0, life / 2), 0.0) + 0.02 * life
+        return max(life - max(300.0, life / 2), 0.0) + (0.02 + 0.03 * jitter) * life
 
     async def refresh(self, found: Found, *, force: bool) -> Login | Unsaved:
         """Let the agent get a new access token.

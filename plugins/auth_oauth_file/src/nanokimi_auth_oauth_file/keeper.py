@@ -203,7 +203,7 @@ class Keeper:
         for token in (login.access_token, login.refresh_token):
             keep_secret(token.get_secret_value())
         if mark not in self._spans:
-            self._spans[mark] = (Span(login, self._clock), self._chance.uniform(0.9, 1.0))
+            self._spans[mark] = (Span(login, self._clock), self._chance.random())
             while len(self._spans) > _MOST_KNOWN:
                 del self._spans[next(iter(self._spans))]
         if self._changed is not None and not login.revoked:
@@ -213,7 +213,7 @@ class Keeper:
             await self._trouble.over()
 
     def _span(self, login: Login) -> tuple[Span, float]:
-        return self._spans.get(self.mark(login)) or (Span(login, self._clock), 1.0)
+        return self._spans.get(self.mark(login)) or (Span(login, self._clock), 0.0)
 
     def _lives(self, login: Login, lasting: float = 0.0) -> bool:
         span, _ = self._span(login)
@@ -226,7 +226,7 @@ class Keeper:
         span, jitter = self._span(login)
         if self.mark(login) == self._rejected or not span.known:
             return 0.0
-        return max(span.rest() - span.life + self._refresher.due_at(span.life) * jitter, 0.0)
+        return max(span.rest() - span.life + self._refresher.due_at(span.life, jitter), 0.0)
 
     @property
     def _stands_back(self) -> bool:
@@ -238,6 +238,7 @@ class Keeper:
     # ----------------------------------------------------------------- refreshing
     async def _round(self) -> float:
         """Look once, and do what is to be done; gives the seconds until the next look."""
+        login: Login | None = None
         try:
             found = await self._look()
             login = found.login
@@ -252,7 +253,7 @@ class Keeper:
         except AccountAway:
             pass
         except LoginProblem as problem:
-            await self._trouble.lost(problem)
+            await self._trouble.lost(problem, serves=login is not None and self._lives(login))
             self._trouble.plan(None, None)
             return self._interval
         return await self._planned(login)

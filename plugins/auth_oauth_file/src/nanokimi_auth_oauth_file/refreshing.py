@@ -52,8 +52,13 @@ class Unsaved:
 class Refresher(Protocol):
     """A way to a new access token."""
 
-    def due_at(self, life: float) -> float:
-        """Say when a token that lives ``life`` seconds is due, in seconds after its issue."""
+    def due_at(self, life: float, jitter: float = 0.0) -> float:
+        """Say when a token that lives ``life`` seconds is due, in seconds after its issue.
+
+        Args:
+            life: In seconds.
+            jitter: From 0 to 1, drawn anew for each token.
+        """
         ...
 
     async def refresh(self, found: Found, *, force: bool) -> Login | Unsaved:

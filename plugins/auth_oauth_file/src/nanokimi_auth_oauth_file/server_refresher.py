@@ -47,9 +47,9 @@ class ServerRefresher:
         self._refused = Refused(context.folder, context.installation)
         self._limiter = CapacityLimiter(1)  # its own: a write must not wait for a thread that others use
 
-    def due_at(self, life: float) -> float:
+    def due_at(self, life: float, jitter: float = 0.0) -> float:
         """Come before the agents, for which a token is due when max(300 s, half of its life) are left."""
-        return life * min(max(1 - max(300.0, life / 2) / life - 0.05, 0.2), 0.45)
+        return life * min(max(1 - max(300.0, life / 2) / life - 0.05, 0.2), 0.45) * (1 - 0.1 * jitter)
 
     async def refresh(self, found: Found, *, force: bool) -> Login | Unsaved:
         """Get a new access token; ``force`` is no matter here."""

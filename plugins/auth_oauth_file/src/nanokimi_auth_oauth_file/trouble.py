@@ -62,15 +62,20 @@ class Trouble:
         remedy = "free some space or mend the disk, and leave NanoKimi running until it has saved it"
         await self._begin(KeeperState("unsaved", f"the refreshed login couldn't be saved: {why}", remedy))
 
-    async def lost(self, problem: LoginProblem) -> None:
-        """Note that a person must log in; the owner is told at once where the server has refused the login."""
+    async def lost(self, problem: LoginProblem, *, serves: bool = False) -> None:
+        """Note that a person must log in.
+
+        Args:
+            problem: Why.
+            serves: The access token lives yet. No turn fails then that would bring the owner a code, so that they hear
+                of it from here.
+        """
         remedy = for_instance(problem.remedy, self._context.name)
-        if (self.state.kind, self.state.cause) == ("login_needed", problem.cause):
-            return
-        self._context.log.warning("%s", problem.cause)
-        self._since = self._since or self._clock.steady()
-        self._show(KeeperState("login_needed", problem.cause, remedy))
-        if problem.kind == "refused":
+        if (self.state.kind, self.state.cause) != ("login_needed", problem.cause):
+            self._context.log.warning("%s", problem.cause)
+            self._since = self._since or self._clock.steady()
+            self._show(KeeperState("login_needed", problem.cause, remedy))
+        if problem.kind == "refused" and serves:
             self._warned = True
             await self._tell(f"{problem.cause}; {remedy}")
 
