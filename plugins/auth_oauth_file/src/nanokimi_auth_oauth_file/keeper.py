@@ -256,7 +256,7 @@ class Keeper:
             await self._trouble.lost(problem, serves=login is not None and self._lives(login))
             self._trouble.plan(None, None)
             return self._interval
-        return await self._planned(login)
+        return await self._planned(login) if login is not None else self._interval
 
     async def _planned(self, login: Login) -> float:
         await self._trouble.look(self._span(login)[0].rest())
