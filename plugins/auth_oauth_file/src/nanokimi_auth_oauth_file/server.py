@@ -28,7 +28,7 @@ import math
 import platform
 import ssl
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -114,8 +114,12 @@ class LoginServer:
         self._folder = folder
         self._name = urlsplit(host).netloc
 
-    async def refresh(self, token: SecretStr) -> Tokens:
+    async def refresh(self, token: SecretStr, keep: Callable[[Tokens], None] | None = None) -> Tokens:
         """Exchange a refresh token. Takes no longer than the server is given.
+
+        Args:
+            token: Is spent by it.
+            keep: Called with what came, before anything else is done; must not raise.
 
         Raises:
             Refused: The token is no good any more.
@@ -124,7 +128,7 @@ class LoginServer:
         headers = await anyio.to_thread.run_sync(identity, self._folder)
         try:
             with anyio.fail_after(self._longest) as patience:
-                return await self._exchange(token, headers, patience)
+                return await self._exchange(token, headers, patience, keep or (lambda _: None))
         except _NEVER_SENT as error:
             raise NoAnswer(f"the login server {self._name} can't be reached ({_reason(error)})") from None
         except (httpx.HTTPError, TimeoutError) as error:
@@ -132,7 +136,9 @@ class LoginServer:
             raise NoAnswer(said, doubt=True) from None
         raise NoAnswer(f"the login server {self._name} gave an answer of more than {_LARGEST} bytes", doubt=True)
 
-    async def _exchange(self, token: SecretStr, headers: Mapping[str, str], patience: CancelScope) -> Tokens:
+    async def _exchange(
+        self, token: SecretStr, headers: Mapping[str, str], patience: CancelScope, keep: Callable[[Tokens], None]
+    ) -> Tokens:
         form = {"client_id": CLIENT_ID, "grant_type": "refresh_token", "refresh_token": token.get_secret_value()}
         async with (
             httpx.AsyncClient(timeout=_TIMEOUT, headers=headers, verify=_trusted()) as client,
@@ -144,7 +150,9 @@ class LoginServer:
                 if len(body) > _LARGEST:
                     patience.cancel()  # ends the next read; leaving the loop would leave its generators behind
                     body.clear()
-            return self._understood(response, _fields(bytes(body)), token)
+            tokens = self._understood(response, _fields(bytes(body)), token)
+            keep(tokens)  # leaving this block takes its time
+            return tokens
 
     def _understood(self, response: httpx.Response, fields: dict[str, Any], token: SecretStr) -> Tokens:
         status = response.status_code

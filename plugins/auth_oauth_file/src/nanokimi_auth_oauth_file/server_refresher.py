@@ -100,8 +100,13 @@ class ServerRefresher:
         earlier = self._journal.about(token)
         reserved = await self._in_thread(self._reserve, found, earlier)
         asked_at = self._clock.wall()
+
+        def keep(tokens: Tokens) -> None:
+            with suppress(OSError):
+                reserved.keep(serialised(_renewed(found, tokens, asked_at)))
+
         try:
-            tokens = await self._server.refresh(token)
+            tokens = await self._server.refresh(token, keep)
         except NoAnswer as error:
             await self._in_thread(self._unanswered, found, reserved, earlier, error)
             remedy = 'set refresher = "agent" in the account\'s table' if error.denied else ""
@@ -152,8 +157,6 @@ class ServerRefresher:
 
     def _save(self, found: Found, reserved: Reserved, tokens: Tokens, asked_at: float) -> Login | Unsaved:
         document = _renewed(found, tokens, asked_at)
-        if len(serialised(document)) > LARGEST:
-            document = {name: document[name] for name in _KNOWN if name in document}
         data = serialised(document)
         new = parse_document(data)[1]
         for token in (new.access_token, new.refresh_token):
@@ -283,7 +286,7 @@ def _renewed(found: Found, tokens: Tokens, asked_at: float) -> dict[str, Any]:
         new["access_token"] = tokens.access_token.get_secret_value()
         new["expires_in"] = int(life) if life >= 1 else life
         new["expires_at"] = math.floor(asked_at + life)
-    return new
+    return new if len(serialised(new)) <= LARGEST else {name: new[name] for name in _KNOWN if name in new}
 
 
 def _why_lost(entry: Entry) -> str:

@@ -47,14 +47,22 @@ class Reserved:
             self.drop()
             raise
 
+    def keep(self, data: bytes) -> None:
+        """Write the new login here at once, so that it outlives this process; ``become`` does the rest.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        _write_all(self._descriptor, data)
+
     def become(self, data: bytes) -> None:
         """Write the new login and put it in the old one's place.
 
         Raises:
             OSError: It can't be written; the old one is untouched.
         """
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        _write_all(self._descriptor, data)
+        self.keep(data)
         os.ftruncate(self._descriptor, len(data))
         os.fsync(self._descriptor)
         self.path.replace(self._file)
