@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from nanokimi_auth_oauth_file.journal import Journal
 from nanokimi_auth_oauth_file.login import LoginProblem
+from nanokimi_auth_oauth_file.writing import Reserved, serialised
 from nanokimi_core import AccountAway
 from testbed.cloud_faults import Alter, Refuse
 from testbed.kept import Kept, text, until
@@ -258,7 +259,7 @@ async def test_the_time_of_the_first_try_is_said_however_many_follow(kept: Kept)
 async def test_a_death_between_write_and_rename_loses_nothing(kept: Kept) -> None:
     login = kept.log_in(-5)
     note(kept, login)
-    (kept.credentials / ".kimi-code.json.left").write_text(json.dumps(kept.cloud.new_login(900)) + "   ")
+    Reserved(kept.file, ".kimi-code.json.left").keep(serialised(kept.cloud.new_login(900)))
     found = await kept.keeper().fresh()
     assert kept.cloud.accepts(text(found.access_token))
     assert kept.spendable

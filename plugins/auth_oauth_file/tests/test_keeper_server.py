@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from nanokimi_auth_oauth_file import server
-from nanokimi_auth_oauth_file.server import LoginServer, NoAnswer, Refused
+from nanokimi_auth_oauth_file.server import LoginServer, NoAnswer, Refused, Tokens
 from nanokimi_core import __version__
 from testbed.cloud_faults import Refuse, Slow, Strange
 from testbed.kept import Kept
@@ -134,3 +134,11 @@ async def test_a_server_that_never_answers_is_given_up(kept: Kept) -> None:
         await asked(kept, longest=0.1).refresh(SecretStr(kept.cloud.new_login()["refresh_token"]))
     assert caught.value.doubt
     kept.cloud.oauth.release()
+
+
+async def test_what_came_is_handed_over_before_the_connection_is_left(kept: Kept) -> None:
+    handed: list[tuple[Tokens, bool]] = []
+    found = await asked(kept).refresh(
+        SecretStr(kept.cloud.new_login()["refresh_token"]), lambda tokens: handed.append((tokens, kept.cloud.quiet))
+    )
+    assert handed == [(found, False)]
