@@ -371,15 +371,16 @@ async def test_only_a_chain_that_wants_credentials_asks_for_a_login(
     asked: list[tuple[str, ...]] = []
     async with bank.bot(tmp_path, "a", "b", clock=nanokimi_clock) as bot:
         standings(bot).on_lost = lambda names: asked.append(tuple(names))
+        lanes = bot.assistant.conversation.lanes
         for down in ({"a": "login"}, {"a": "away", "b": "away"}, {"a": "used up", "b": "used up"}):
             for name, how in down.items():
                 bring_down(bank, name, how)
             await ask(bot, "one", f"of {down}")
             for name in down:
                 bring_back(bank, name)
-            await until(lambda: not bot.assistant.conversation.lanes.running)
+            await until(lambda: not lanes.running)
             await bot.assistant.conversation.settings_changed()
-            await until(lambda: not bot.assistant.conversation.lanes.total)
+            await until(lambda: not (lanes.running or lanes.total))
         assert asked == []
         bring_down(bank, "a", "login")
         bring_down(bank, "b", "refused")
