@@ -246,6 +246,16 @@ async def test_the_state_can_be_read_by_another_process(kept: Kept) -> None:
     assert 350 < (state.next_refresh - state.last_refresh).total_seconds() < 410
 
 
+async def test_the_state_is_written_only_when_it_changes(kept: Kept) -> None:
+    kept.log_in(900)
+    async with kept.running(keeper := kept.keeper()):
+        await until(lambda: read_state(kept.folder) == keeper.state and keeper.state.next_refresh is not None)
+        written, asked = (kept.folder / "keeper.json").stat(), kept.times.asked
+        await until(lambda: kept.times.asked > asked + 30)
+        now = (kept.folder / "keeper.json").stat()
+    assert (now.st_ino, now.st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+
+
 async def test_no_token_is_in_any_log_or_state_file(kept: Kept, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     kept.log_in(-5)
