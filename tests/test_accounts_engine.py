@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.engine]
 
 KEY = "sk-canary-of-the-changed-account-0123456789"
 CHATS = ("ann", "ben", "cid")
-SECONDS = 60
+SECONDS = 180
 
 
 def make(folder: Path, cloud: Cloud, image: str) -> Bot:
@@ -29,6 +29,7 @@ def make(folder: Path, cloud: Cloud, image: str) -> Bot:
     key.chmod(0o600)
     toml = {
         "auth": "apikey",
+        "limits": {"idle_timeout": "1h"},
         "plugins": {
             "kimi_docker": {"image": image, "network": "host"},
             "apikey": {"base_url": cloud.base_url_platform, "key": {"file": str(key)}},
