@@ -249,6 +249,7 @@ async def test_where_a_new_token_cannot_be_written_and_the_old_one_has_ended_a_g
     await serving.show(CODE, ending)
     with full(context.folder):
         assert await serving.show(CODE, next_one) == mark_of(ending, context.installation)
+        assert "can't be given the new access token" in told_by(context)[0]
         with anyio.fail_after(20):
             while not ending.expired(time.time()):
                 await anyio.sleep(0.02)

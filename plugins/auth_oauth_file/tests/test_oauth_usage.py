@@ -12,14 +12,16 @@ import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from nanokimi_auth_oauth_file import OAuthFile, Settings
-from nanokimi_auth_oauth_file.login import Login, LoginProblem
+from nanokimi_auth_oauth_file.login import Login, LoginProblem, parse
 from nanokimi_auth_oauth_file.refused import Shortages
 from nanokimi_auth_oauth_file.store import Store
 from nanokimi_auth_oauth_file.usage import Usages
 from nanokimi_auth_oauth_file.watch import Watch
-from nanokimi_core import Context
+from nanokimi_core import Context, Quota
+from nanokimi_core.testing import FakeClock
 from testbed.cloud import Cloud, Drop, Fail
 from testbed.cloud_quota import usages
 from testbed.context import PluginContext
@@ -141,6 +143,41 @@ async def test_an_answer_that_is_not_understood_changes_nothing(context: Context
     await watch.look()
     assert len(cloud.seen.sent("/usages")) == 2
     assert [quota.left for quota in (await account(context, cloud).status()).quotas] == ["90 %", "75 %"]
+
+
+class Counting(Usages):
+    """Counts in place of asking."""
+
+    asked = 0
+
+    async def ask(self, token: SecretStr) -> tuple[Quota, ...]:
+        self.asked += 1
+        return ()
+
+
+def test_a_refusal_brings_the_next_look_up_forward_but_not_to_more_than_one_a_minute(context: Context) -> None:
+    clock = FakeClock()
+
+    async def a_day() -> list[int]:
+        usages = Counting(Settings(), context.folder)
+        known, seen = parse(json.dumps(new_login(90_000)).encode()), []
+
+        async def login() -> Login:
+            return known
+
+        watch = Watch(Settings(usage_minutes=60), context, login, usages, Shortages(context.folder))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch.run)
+            for refusals, seconds in ((0, 1), (0, 3000), (9, 1), (9, 30), (9, 31), (0, 3000), (0, 1000)):
+                for _ in range(refusals):
+                    watch.soon()
+                await clock.advance(seconds)
+                seen.append(usages.asked)
+            tasks.cancel_scope.cancel()
+        return seen
+
+    backend, options = clock.backend()
+    assert anyio.run(a_day, backend=backend, backend_options=options) == [1, 1, 2, 2, 3, 3, 4]
 
 
 @pytest.mark.parametrize(
