@@ -142,6 +142,7 @@ def test_without_a_terminal_it_prints_the_same_and_nothing_on_standard_error(mem
         members.answer(text, "confirmed")
         rest = process.stdout.read()
         assert (process.wait(), process.stderr.read()) == (0, "")
+    assert "Open this page in a browser, on any machine, and enter the code:\n" in text
     assert "is stored for club.\n" in rest
 
 

@@ -104,8 +104,8 @@ async def _show(code: ShowCode) -> None:
     """Show a code, and until when it counts."""
     left = (code.expires_at - datetime.now(UTC)).total_seconds()
     drawn = show_picture(code.complete_url or code.url)
-    scan = ", or scan this with a phone," if drawn else ""
-    say(f"Open this page in a browser, on any machine{scan} and enter the code:")
+    scan = " or scan this with a phone," if drawn else ""
+    say(f"Open this page in a browser, on any machine,{scan} and enter the code:")
     say(f"\n    {code.url}\n    {code.code}\n")
     ends = code.expires_at.astimezone()
     say(f"The code counts until {ends:%H:%M:%S} ({_minutes(left)}). Waiting for you to confirm; Ctrl-C gives it up.")
