@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -95,3 +96,17 @@ async def test_doctor_looks_at_the_login_as_nanokimi_uses_it(context: Context) -
         os.chown(file, 4321, 4321)
     login, privacy = await check(Settings(), context)
     assert (login.outcome, privacy.outcome) == ("ok", "ok")
+
+
+async def test_doctor_tells_a_login_that_serves_from_one_that_can_be_refreshed(context: Context) -> None:
+    folder = put(context.folder / "credentials", new_login()).parent
+    for options in ("bind", "remount,bind,ro"):
+        done = subprocess.run(["mount", "-o", options, folder, folder], capture_output=True, check=False)  # noqa: ASYNC221
+        if done.returncode:
+            pytest.skip(f"nothing can be mounted here: {done.stderr.decode().strip()}")
+    try:
+        login, _, refresh = await check(Settings(), context)
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)  # noqa: ASYNC221
+    assert (login.outcome, refresh.outcome) == ("ok", "failed")
+    assert "is read-only: a refreshed token couldn't be saved" in refresh.cause

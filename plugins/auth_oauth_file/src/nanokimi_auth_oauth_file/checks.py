@@ -31,7 +31,16 @@ def _checks(settings: Settings, context: Context) -> list[Check]:
     status = describe(stored, settings)
     said = ", ".join(filter(None, [status.who, str(stored.file), f"access token {status.details['access_token']}"]))
     first = Check(name, "ok" if status.state == "ok" else "warning", said, for_instance(status.remedy, context.name))
-    return [first, _privacy(stored, context)]
+    return [first, _privacy(stored, context), *_refreshing(stored, context)]
+
+
+def _refreshing(stored: Stored, context: Context) -> list[Check]:
+    """Say what keeps a refreshed login from being saved."""
+    try:
+        access.check(stored.place, stored.name, (os.geteuid(), os.getegid()), locks=True)
+    except LoginProblem as problem:
+        return [Check(f"{context.name}: refresh", "failed", problem.cause, problem.remedy)]
+    return []
 
 
 def _privacy(stored: Stored, context: Context) -> Check:
