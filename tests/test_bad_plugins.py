@@ -17,8 +17,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from nanokimi_core import Spec, Text
+from nanokimi_core import Spec, Text, administration
 from nanokimi_core.config import Location, Settings
+from nanokimi_core.conversation import sessions, turns
 from nanokimi_core.plugins import PluginHost
 from nanokimi_core.runtime import Assistant
 from nanokimi_core.status import AccountStatus
@@ -71,6 +72,14 @@ LONGEST = 90  # seconds for a whole case: a plugin's leaving is waited for
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up soon what hangs, where no setting says when."""
+    for module, name in ((sessions, "_LEAVING"), (turns, "_STOPPING"), (administration, "_LONGEST_LOOK")):
+        assert getattr(module, name) > 2
+        monkeypatch.setattr(module, name, 2.0)
 
 
 # --------------------------------------------------------------------- the table
