@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from testbed.cloud import Cloud, Hang
+from testbed.site import says_no_secret
 
 pytestmark = pytest.mark.engine
 
@@ -69,6 +70,7 @@ class Owner:
     def run(self, *words: str, code: int = 0) -> str:
         with self.start(*words) as process:
             out, err = process.communicate(timeout=SECONDS)
+        says_no_secret(out, err)
         assert process.returncode == code, f"{words} ended with {process.returncode}: {err}"
         self.said = out + err
         return out.strip()

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import IO
 
-from testbed.site import Site, command
+from testbed.site import Site, command, says_no_secret
 
 SECONDS = 60
 LOOK = 0.005
@@ -104,6 +104,7 @@ class Service:
             raise AssertionError(f"it runs on after {seconds} s: {self.log[-2000:]}") from None
         assert self._reading is not None
         self._reading.join(SECONDS)
+        says_no_secret("".join(self._said))
         self._logs.append("".join(self._said))
         self._said = []
         return code

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from testbed.leaks import marked
+
 TESTS = Path(__file__).parent.parent
 SECONDS = 60
 LONGEST = 120
@@ -29,6 +31,9 @@ class Outcome:
     code: int
     out: str
     err: str
+
+    def __post_init__(self) -> None:
+        says_no_secret(self.out, self.err)
 
 
 Call = Callable[..., Outcome]
@@ -138,7 +143,7 @@ class Site:
 
     def run(self, *arguments: str, said: str | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run ``nanokimi``; the input is empty unless ``said``."""
-        return subprocess.run(
+        done = subprocess.run(
             command(arguments),
             input=said or "",
             capture_output=True,
@@ -149,6 +154,8 @@ class Site:
             check=False,
             **more,
         )
+        says_no_secret(done.stdout, done.stderr)
+        return done
 
     @contextmanager
     def terminal(self, *arguments: str, kind: str = "dumb") -> Iterator[Terminal]:
@@ -171,6 +178,7 @@ class Site:
             process.kill()
             process.wait(SECONDS)
             os.close(ours)
+        says_no_secret(terminal.seen)
 
     @contextmanager
     def start(
@@ -198,3 +206,9 @@ class Site:
 
 def command(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "nanokimi_core", *arguments]
+
+
+def says_no_secret(*said: str) -> None:
+    """See to it that nothing that a command has said holds a secret of the stand-in servers."""
+    for text in said:
+        assert marked(text) is None, f"a secret ({marked(text)}) was said: {text[-2000:]}"

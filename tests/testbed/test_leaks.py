@@ -16,6 +16,7 @@ import pytest
 
 from testbed.cloud import Cloud
 from testbed.leaks import ACCESS, KEY, MARKS, REFRESH, Watch, in_files, marked
+from testbed.site import Outcome, Site
 
 PROGRAM = """
     import logging
@@ -95,3 +96,10 @@ def test_a_run_fails_by_the_tests_that_show_a_secret_and_by_the_files_that_hold_
     assert "a line of the log holds a secret" in done.stdout
     assert f"notes holds a secret ({ACCESS})" in done.stdout
     assert done.returncode == 1
+
+
+def test_a_command_that_says_a_secret_fails_its_test(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="was said"):
+        Site(tmp_path).run(f"no-command-{ACCESS}")  # which the answer names
+    with pytest.raises(AssertionError, match="was said"):
+        Outcome(0, "", REFRESH)
