@@ -224,18 +224,28 @@ async def running(it: Pair) -> AsyncIterator[None]:
             it.assistant.stop()
 
 
+async def begun(brain: ScriptedBackend, it: Pair, case: Case) -> None:
+    """Wait until the first of what is said is being answered, or where it has an answer, was."""
+    with anyio.fail_after(30):
+        while not (it.net.sent if case.answered else brain.prompts):
+            await anyio.sleep(0.01)
+
+
 @pytest.mark.parametrize("what", CASES)
 async def test_a_bad_plugin_is_named_and_harms_only_its_own_route(
     tmp_path: Path, what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     case = CASES[what]
-    it = pair(tmp_path, **case.make())
+    made = case.make()
+    it = pair(tmp_path, **made)
     async with running(it):
         await it.good_answers("before")
         async with anyio.create_task_group() as people:
-            for text in case.says:
+            for number, text in enumerate(case.says):
+                if number:
+                    await begun(made["brain"], it, case)
                 people.start_soon(it.hear, text)
-                await anyio.sleep(0.2)
+            await anyio.sleep(0.05 if case.named else 0.2)  # for harm of which nothing is said
             with anyio.fail_after(30):
                 while case.named and not re.search(case.named, it.said(caplog.text)):
                     await anyio.sleep(0.01)
