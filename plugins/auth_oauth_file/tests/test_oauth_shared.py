@@ -18,11 +18,6 @@ from testbed.subscription import AI, CLI, CODE, account, new_login, put, refusal
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def shared(context: Context, cloud: Cloud | None = None, **table: Any) -> OAuthFile:
     return account(context, cloud, credentials="shared", **table)
 

@@ -30,11 +30,6 @@ from testbed.subscription import account, new_login, put
 OFTEN = 0.0002  # minutes
 
 
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @asynccontextmanager
 async def running(auth: OAuthFile) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:

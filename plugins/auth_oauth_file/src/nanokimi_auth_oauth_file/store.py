@@ -16,7 +16,7 @@ from nanokimi_auth_oauth_file.login import Login, LoginProblem, how_to_log_in, r
 from nanokimi_auth_oauth_file.origins import Origins
 from nanokimi_auth_oauth_file.places import PLAIN_NAME, Place, choose, find_place, name_for
 from nanokimi_auth_oauth_file.settings import Settings
-from nanokimi_core import ConfigError, Need, private_folder, write_private
+from nanokimi_core import ConfigError, Need, keep_secret, private_folder, write_private
 
 
 @dataclass(frozen=True)
@@ -166,6 +166,8 @@ class Store:
         return Stored(wanted, found.place, found.login)
 
     def _replace(self, data: bytes, login: Login, *, confirmed: bool) -> Stored:
+        for token in (login.access_token, login.refresh_token):
+            keep_secret(token.get_secret_value())
         place = find_place(self._settings, self._folder)
         target = place.file(self._name_to_take(place))
         aside = self._place_aside(target)
