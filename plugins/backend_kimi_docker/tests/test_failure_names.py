@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
 
+import anyio
 import pytest
 from acp import RequestError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanokimi_backend_kimi_docker import failures
+from nanokimi_backend_kimi_docker import failures, turn
 from nanokimi_backend_kimi_docker.container import Exit
 from nanokimi_backend_kimi_docker.failures import writing
 from nanokimi_backend_kimi_docker.records import Records
@@ -232,3 +235,32 @@ async def test_a_record_from_before_the_turn_went_on_is_forgotten() -> None:
     assert records.take("mark " + RECORD)
     records.goes_on("s1")
     assert await records.get("s1", within=0.01) is None
+
+
+@pytest.mark.anyio
+async def test_a_reason_that_comes_late_is_waited_for_where_reasons_are_known_to_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turn, "_RECORD_SECONDS", 0.0)
+    records = Records("mark")
+    place = SimpleNamespace(
+        process=SimpleNamespace(records=records), session="s1", grant=SimpleNamespace(model="m"), secret=""
+    )
+    running = turn.RunningTurn(cast(turn.Place, place), [])
+    unknown = await running._judge("end_turn")
+    assert unknown is not None
+    assert unknown.kind is Failure.NO_ANSWER
+    records.take("mark " + RECORD)
+    records.drop("s1")
+
+    async def later() -> None:
+        await anyio.sleep(0.05)
+        records.take("mark " + RECORD)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(later)
+        late = await running._judge("end_turn")
+    assert late is not None
+    assert late.kind is Failure.MODEL
+    running.events.close()
+    running._send.close()

@@ -20,6 +20,7 @@ from nanokimi_core import AgentError, AgentEvent, Failure, Grant, Text, ToolCall
 _MOST_UNREAD = 10_000
 _CANCEL_SECONDS = 5.0
 _RECORD_SECONDS = 2.0
+_LATE_RECORD_SECONDS = 15.0
 _LOOK_EVERY = 1.0
 _QUIET = 2.0
 _LONGEST_WAIT = 5.0
@@ -140,6 +141,8 @@ class RunningTurn:
             return None
         records = self._place.process.records
         wait = 0.0 if self._answered and records.silent else _RECORD_SECONDS
+        if not self._answered and records.seen:
+            wait = _LATE_RECORD_SECONDS  # many turns that fail at once start as many hooks
         end = await records.get(self._place.session, within=wait)
         if end is not None:
             return self._named(end.kind, end.message) if end.failed else None
