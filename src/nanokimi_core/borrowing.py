@@ -11,6 +11,7 @@ from nanokimi_core.contracts.auth import AgentCommands, Mount, ShowCode
 from nanokimi_core.contracts.backend import OffersAgentCommands
 from nanokimi_core.errors import ConfigError
 from nanokimi_core.instances import Instance
+from nanokimi_core.shapes import offers
 from nanokimi_core.supervision import guarded, guarded_call
 
 _STARTING = 120.0  # seconds
@@ -58,7 +59,7 @@ class BorrowedAgent:
 
     def _lender(self) -> tuple[AgentCommands, Any]:
         for instance in self._instances.values():
-            if instance.kind == "backend" and isinstance(instance.value, OffersAgentCommands):
+            if instance.kind == "backend" and offers(instance.value, OffersAgentCommands):
                 plugin = instance.provided.plugin
                 return guarded_call(instance.value.agent_commands, plugin=plugin, doing=_DOING), plugin
         raise ConfigError(

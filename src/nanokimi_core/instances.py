@@ -22,7 +22,7 @@ from nanokimi_core.errors import ConfigError, NanoKimiError, NetworkAway, NotAcc
 from nanokimi_core.folder import DataFolder
 from nanokimi_core.logs import instance_log, keep_secrets_of
 from nanokimi_core.plugins import Kind, PluginHost, Provided
-from nanokimi_core.shapes import flaw
+from nanokimi_core.shapes import flaw, offers
 from nanokimi_core.supervision import BackOff, entered, fault, guarded, guarded_call, named, wrong_return
 
 _LONG_AWAY = 60.0  # seconds after which the owner hears that a network is away
@@ -155,7 +155,7 @@ class Instance:
                     maker = value.__aenter__
                     value = await stack.enter_async_context(entered(value, plugin=plugin, doing=doing, start=STARTING))
                 self._check_object(value, maker)
-                if self.agent is not None and isinstance(value, UsesAgent):
+                if self.agent is not None and offers(value, UsesAgent):
                     guarded_call(partial(value.use_agent, self.agent), plugin=plugin, doing=doing)
                 yield value
         except NanoKimiError:

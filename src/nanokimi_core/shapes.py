@@ -56,7 +56,7 @@ def flaw(value: object, kind: str, create: object = None) -> Flaw | None:
     for name in names:
         if not callable(getattr(value, name, None)):
             return _missing(value, name, needed, create, kind)
-    claimed = [each for each in _CLAIMED[kind] if _claims(value, each)]
+    claimed = [each for each in _CLAIMED[kind] if offers(value, each)]
     for contract in (needed, *claimed):
         for name in _methods(contract):
             if found := _misfit(value, name, getattr(contract, name)):
@@ -69,8 +69,8 @@ def flaw(value: object, kind: str, create: object = None) -> Flaw | None:
     return None
 
 
-def _claims(value: object, contract: type) -> bool:
-    """Whether a small contract is meant; an attribute of a plugin's own may have the name of one of its methods."""
+def offers(value: object, contract: Any) -> bool:
+    """Whether an object has the methods of a small contract; an attribute of its own may have the name of one."""
     return all(callable(getattr(value, name, None)) for name in _methods(contract))
 
 

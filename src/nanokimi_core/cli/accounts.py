@@ -17,6 +17,7 @@ from nanokimi_core.cli.output import note
 from nanokimi_core.contracts.auth import AuthStatus, ImportsLogin, TakesKey
 from nanokimi_core.errors import CommandError, ConfigError, PluginError
 from nanokimi_core.instances import Instance
+from nanokimi_core.shapes import offers
 from nanokimi_core.supervision import guarded
 
 _AUTH_LINE = re.compile(r"\s*auth\s*=")
@@ -92,14 +93,14 @@ def find_account(
     if named is not None:
         instance = setup.instance("auth", named)
         auth = anyio.run(_made, setup, instance)
-        if not isinstance(auth, ability):
+        if not offers(auth, ability):
             instead = remedy(auth) if remedy else "leave out --plugin to have one chosen"
             raise CommandError(f'the account "{named}" {does_not}', remedy=instead)
         return instance
     others = [plugin.name for plugin in setup.host.plugins] if installed else []
     for name in dict.fromkeys([*setup.settings.auths(), *others]):
         instance_or_none = _instance(setup, name)
-        if instance_or_none is not None and isinstance(anyio.run(_made, setup, instance_or_none), ability):
+        if instance_or_none is not None and offers(anyio.run(_made, setup, instance_or_none), ability):
             return instance_or_none
     which = "installed auth plugin" if installed else "account of the toml"
     raise CommandError(f"no {which} {does}", remedy=remedy(None) if remedy else "see: nanokimi plugins")

@@ -17,6 +17,7 @@ from nanokimi_core.contracts.backend import OffersAgentCommands
 from nanokimi_core.errors import ConfigError
 from nanokimi_core.instances import Instance
 from nanokimi_core.runtime import flat_errors
+from nanokimi_core.shapes import offers
 
 
 class LentAgent:
@@ -70,7 +71,7 @@ class LentAgent:
                     instance = self._setup.instance("backend", name)
                     await self._tasks.start(instance.live, None)
                     self._backends[name] = instance
-                if isinstance(instance.value, OffersAgentCommands):
+                if offers(instance.value, OffersAgentCommands):
                     return
         raise ConfigError(
             f"that needs the agent's own program, which the toml's backend has not ({', '.join(names)})",

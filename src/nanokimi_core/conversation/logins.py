@@ -21,6 +21,7 @@ from nanokimi_core.conversation.standings import Standing, Standings
 from nanokimi_core.delivery import Delivery
 from nanokimi_core.errors import CommandError, LoginNeeded
 from nanokimi_core.instances import Instance
+from nanokimi_core.shapes import offers
 from nanokimi_core.status import LoginAsked
 from nanokimi_core.store import Store
 
@@ -186,8 +187,8 @@ class Logins:
             raise CommandError("there is no owner's chat to send a code to", remedy="run: nanokimi auth login")
         instance = await self._chosen(name)
         auth: Any = instance.value
-        if not isinstance(auth, LogsIn):
-            key, file = isinstance(auth, TakesKey), isinstance(auth, ImportsLogin)
+        if not offers(auth, LogsIn):
+            key, file = offers(auth, TakesKey), offers(auth, ImportsLogin)
             return LoginAsked(instance.name, "elsewhere", takes_key=key, imports_login=file)
         lost = await wants_login(instance)
         flow = self._flows.get(instance.name)
@@ -218,7 +219,7 @@ class Logins:
 
     def _that_logs_in(self, name: str) -> Instance | None:
         instance = self._instances.get(f"auth {name}")
-        return instance if instance is not None and isinstance(instance.value, LogsIn) else None
+        return instance if instance is not None and offers(instance.value, LogsIn) else None
 
     # ------------------------------------------------------------------ one login
     def _begin(self, instance: Instance, chat: str, *, lost: bool, asked: bool = False) -> None:

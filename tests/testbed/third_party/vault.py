@@ -26,7 +26,7 @@ from nanokimi_core import (
 class Vault:
     def __init__(self, config: NoConfig, context: Context) -> None:
         self.key = context.folder / "key"
-        self.brought = context.folder / "login"
+        self.login = context.folder / "login"
 
     async def grant(self, need: Need) -> Grant:
         raise LoginNeeded("the vault lends nothing")
@@ -49,7 +49,7 @@ class Vault:
         data = await anyio.Path(file).read_bytes()
         if not json.loads(data).get("access_token"):
             raise ConfigError(f"{file} holds no login", remedy="log in again")
-        write_private(self.brought, data)
+        write_private(self.login, data)
         return AuthStatus("ok", "Ana")
 
 
