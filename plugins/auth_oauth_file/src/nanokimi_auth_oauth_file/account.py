@@ -40,7 +40,7 @@ from nanokimi_core import (
 
 T = TypeVar("T")
 _ELSEWHERE = (
-    "use it on no other machine from now on: the first refresh here ends every other copy,"
+    "Use it on no other machine from now on: the first refresh here ends every other copy,"
     " {file} included, and a refresh there would end this one"
 )
 
