@@ -44,7 +44,8 @@ class LoginFlow:
         asked: Whether the owner has asked for it.
         older: Whether the owner has an older code, which is void.
         code: As the plugin gave it; ``None`` before.
-        over: Set when it has ended.
+        answered: Whether the account's server has said what comes of it: the code doesn't count any more.
+        over: Set when it has ended, and has been told of.
     """
 
     instance: Instance
@@ -53,6 +54,7 @@ class LoginFlow:
     asked: bool = False
     older: bool = False
     code: ShowCode | None = None
+    answered: bool = False
     over: anyio.Event = field(default_factory=anyio.Event)
     _ends: float = 0.0  # on the event loop's clock
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -64,7 +66,7 @@ class LoginFlow:
 
     def good(self) -> ShowCode | None:
         """Give the code, as long as it counts."""
-        if self.code is None or anyio.current_time() >= self._ends or datetime.now(UTC) >= self.code.expires_at:
+        if self.code is None or self.answered or anyio.current_time() >= self._ends or datetime.now(UTC) >= self.code.expires_at:
             return None
         return self.code
 
@@ -75,8 +77,9 @@ class LoginFlow:
         return left
 
     async def end(self) -> None:
-        """Give it up, without a word; returns when it is over."""
-        self._scope.cancel()
+        """Give it up, without a word, unless all that is left is to tell what came of it; returns when it is over."""
+        if not self.answered:
+            self._scope.cancel()
         await self.over.wait()
 
     async def lead(self, desk: LoginDesk) -> None:
@@ -116,7 +119,10 @@ class LoginDesk:
             await route.until_open()
         plugin, auth = flow.instance.provided.plugin, flow.instance.value
         try:
-            status = await sign_in(flow.name, auth, plugin=plugin, show=partial(self._show, flow), most_codes=1)
+            try:
+                status = await sign_in(flow.name, auth, plugin=plugin, show=partial(self._show, flow), most_codes=1)
+            finally:
+                flow.answered = True
         except NoNewLogin as error:
             if not error.expired:
                 await self._failed(flow, error.remedy)
