@@ -16,7 +16,7 @@ from nanokimi_core import AgentError, AgentEvent, ConfigError, Failure, Grant, N
 from nanokimi_core.conversation import catalogue
 from nanokimi_core.conversation.catalogue import phrase
 from nanokimi_core.plugins import blame
-from testbed.fakes import ScriptedAuth, ScriptedBackend, ScriptedSession, bench, failing, mute, plugin, slow
+from testbed.fakes import ScriptedAuth, ScriptedBackend, ScriptedSession, bench, failing, mute, plugin, slow, until
 
 pytestmark = pytest.mark.anyio
 
@@ -100,6 +100,17 @@ async def test_when_the_cause_has_passed_for_one_chat_it_has_for_all(tmp_path: P
         away.clear()
         await given.net.say("three", chat="c")
         assert sorted((await given.net.until_sent(5))[2:]) == [f"answer for {chat}" for chat in "abc"]
+
+
+async def test_a_time_that_a_server_names_is_kept_to_for_an_hour_at_most(tmp_path: Path) -> None:
+    def used_up(turn: Turn) -> str:
+        raise AgentError(Failure.QUOTA, "used up", retry_after=timedelta(days=5))
+
+    async with bench(tmp_path, brain=ScriptedBackend(used_up)).running() as given:
+        await given.net.say("hello", chat="desk")
+        await until(lambda: bool(given.assistant.conversation.lanes.held))
+        (held,) = (await given.assistant.operations.status()).held
+    assert 2000 < held.seconds <= 1.2 * 3600
 
 
 async def test_a_rate_limit_says_how_long() -> None:

@@ -195,6 +195,7 @@ class Answering:
         sentence = catalogue.held(error.kind, rules.language, retry_after=timedelta(seconds=wait))
         owed = await self._of_wait(work, message, error.kind.value, sentence)
         passed = partial(self._standings.ended_since, moment, rules.auth)
+        wait = min(wait, _HOUR)  # what a server says of days may change: a plan is renewed, a balance filled up
         return Again(wait, False, f"{error.kind.value}: {error}", cause, owed, passed)
 
     async def _of_wait(self, work: Work, message: Inbound, cause: str, sentence: Phrase) -> Sequence[Owed]:
