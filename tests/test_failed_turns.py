@@ -104,7 +104,7 @@ async def test_when_the_cause_has_passed_for_one_chat_it_has_for_all(tmp_path: P
 
 async def test_a_time_that_a_server_names_is_kept_to_for_an_hour_at_most(tmp_path: Path) -> None:
     used_up = AgentError(Failure.QUOTA, "used up", retry_after=timedelta(days=5))
-    async with bench(tmp_path, brain=ScriptedBackend(failing(used_up))).running() as given:
+    async with bench(tmp_path, brain=failing(used_up)).running() as given:
         await given.net.say("hello", chat="desk")
         await until(lambda: bool(given.assistant.conversation.lanes.held))
         (held,) = (await given.assistant.operations.status()).held
