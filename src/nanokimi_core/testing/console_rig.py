@@ -8,7 +8,7 @@ import re
 import sys
 import termios
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -59,7 +59,7 @@ class ConsoleRig(TransportRig):
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._end_readers(_END, 0)
+        await self._end_readers(_END, lambda reader: True)
         sys.stdin, sys.stdout = self._before
         for file in self._files:
             file.close()
@@ -67,16 +67,16 @@ class ConsoleRig(TransportRig):
 
     async def write(self, text: str) -> None:
         """Type a line."""
-        await self._end_readers(b"\n", 1)
+        await self._end_readers(b"\n", lambda reader: reader.over)  # that of the run may not have begun yet
         os.write(self._keys, text.encode() + b"\n")
 
-    async def _end_readers(self, keys: bytes, left: int) -> None:
-        """Type something until no more than so many threads read."""
+    async def _end_readers(self, keys: bytes, which: Callable[[Any], bool]) -> None:
+        """Type something until none of these threads reads."""
 
         def ended() -> bool:
-            if len(readers := _readers() - self._others) > left:
+            if readers := [each for each in _readers() - self._others if which(each)]:
                 os.write(self._keys, keys * len(readers))
-            return len(readers) <= left
+            return not readers
 
         await until(ended, self.patience / 3, "a thread of the console went on reading after its run was over")
 
