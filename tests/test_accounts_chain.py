@@ -385,7 +385,7 @@ async def test_only_a_chain_that_wants_credentials_asks_for_a_login(
         bring_down(bank, "a", "login")
         bring_down(bank, "b", "refused")
         assert await ask(bot, "one") == catalogue.held(Failure.CREDENTIALS, "en")
-        assert asked == [("a", "b")]
+        assert set(asked) == {("a", "b")}  # each turn that finds none says so, the one that tries again too
 
 
 async def test_an_account_that_is_away_holds_the_chat_for_as_long_as_it_says(
