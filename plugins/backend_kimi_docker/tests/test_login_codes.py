@@ -104,6 +104,8 @@ def test_an_events_message_is_what_people_read() -> None:
         ("Login failed: Token polling server error: 503.", Failure.RATE_LIMIT, "away or busy"),
         ("Failed to refresh OAuth token: The provided authorization grant is invalid", Failure.CREDENTIALS, "refuses"),
         ("Failed to refresh OAuth token: Token refresh failed after retries.", Failure.RATE_LIMIT, "away or busy"),
+        ("Login failed: EACCES: permission denied, open '/home/node/x'", Failure.ENGINE, "can't write where the login"),
+        ("Login failed: EROFS: read-only file system, open '/home/node/x'", Failure.ENGINE, "can't write where"),
         ("Segmentation fault", Failure.CRASHED, "Segmentation fault"),
         ("", Failure.CRASHED, "it said nothing"),
     ],

@@ -11,6 +11,12 @@ _AWAY = timedelta(seconds=30)
 
 _Sign = tuple[str, ...]
 _LOGINS: tuple[tuple[_Sign, Failure, str, str], ...] = (
+    (
+        ("eacces", "erofs", "enospc", "permission denied", "read-only file system", "no space left"),
+        Failure.ENGINE,
+        "the agent can't write where the login is",
+        "look at: nanokimi doctor",
+    ),
     (("denied", "cancelled"), Failure.CREDENTIALS, "the login was refused on its page", ANEW),
     (("timed out after", "expired"), Failure.CREDENTIALS, "the login's code has ended", ANEW),
     (
