@@ -76,6 +76,9 @@ class Store:
         if stored.place.own and os.geteuid() == 0:
             for path in (stored.place.credentials, stored.file):
                 access.give(path, _me(), own=True)
+            for path, _ in access.needed(stored.place, stored.name, locks=True):
+                with suppress(LoginProblem):  # a link in a lock's place is no reason to serve nobody
+                    access.give(path, _me(), own=True)
         with suppress(LoginProblem):  # a full disk is the keeper's to tell; the token serves while it lives
             self._note_origin(stored.name)
         return stored
