@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from nanokimi_auth_oauth_file.keeper import Keeper
-from nanokimi_auth_oauth_file.locks import FileLock
+from nanokimi_auth_oauth_file.keeping.keeper import Keeper
+from nanokimi_auth_oauth_file.keeping.locks import FileLock
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_backend_kimi_docker.agents import AGENTS
 from nanokimi_backend_kimi_docker.mounts import agent_user

@@ -13,7 +13,7 @@ import pytest
 from nanokimi_core import AgentError, Chat, Failure, Session
 from nanokimi_core.config import Settings
 from nanokimi_core.conversation import sessions
-from nanokimi_core.conversation.accounts import Account
+from nanokimi_core.conversation.accounts.chain import Account
 from nanokimi_core.conversation.sessions import SessionPool
 from testbed.fakes import ScriptedBackend
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from nanokimi_core import ShowCode
-from nanokimi_core.conversation.login_flow import LoginDesk, LoginFlow
+from nanokimi_core.conversation.accounts.login_flow import LoginDesk, LoginFlow
 
 pytestmark = pytest.mark.anyio
 

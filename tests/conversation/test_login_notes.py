@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nanokimi_core.conversation.login_notes import LoginNotes, Note
+from nanokimi_core.conversation.accounts.login_notes import LoginNotes, Note
 from nanokimi_core.store import StoreError
 from nanokimi_core.store.sqlite import SqliteStore
 

@@ -10,9 +10,9 @@ import anyio
 import pytest
 
 from nanokimi_core import AccountAway, AuthStatus, Failure, Grant, LoginNeeded, Need
-from nanokimi_core.conversation.accounts import Account, NoAccount
-from nanokimi_core.conversation.asking import AccountFault
-from nanokimi_core.conversation.standings import Standings
+from nanokimi_core.conversation.accounts.asking import AccountFault
+from nanokimi_core.conversation.accounts.chain import Account, NoAccount
+from nanokimi_core.conversation.accounts.standings import Standings
 from nanokimi_core.testing import FakeClock
 from nanokimi_core.testing.agent import NEED
 from testbed.purses import Purse, lost, refusal

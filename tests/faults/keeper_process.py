@@ -15,9 +15,9 @@ from pathlib import Path
 import anyio
 from pydantic import SecretStr
 
-from nanokimi_auth_oauth_file.keeper import Keeper
-from nanokimi_auth_oauth_file.login import LoginProblem
-from nanokimi_auth_oauth_file.server import LoginServer, Refused
+from nanokimi_auth_oauth_file.disk.login import LoginProblem
+from nanokimi_auth_oauth_file.keeping.keeper import Keeper
+from nanokimi_auth_oauth_file.keeping.server import LoginServer, Refused
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_core import AccountAway
 from testbed.context import PluginContext

@@ -12,10 +12,10 @@ from typing import Any
 
 import anyio
 
-from nanokimi_auth_oauth_file.keeper import Keeper
-from nanokimi_auth_oauth_file.login import Login
+from nanokimi_auth_oauth_file.disk.login import Login
+from nanokimi_auth_oauth_file.keeping.keeper import Keeper
+from nanokimi_auth_oauth_file.keeping.timing import Clock
 from nanokimi_auth_oauth_file.settings import Settings
-from nanokimi_auth_oauth_file.timing import Clock
 from nanokimi_core import private_folder
 from testbed.cloud import Cloud
 from testbed.context import PluginContext

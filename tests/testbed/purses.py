@@ -22,7 +22,7 @@ from nanokimi_core import (
     Text,
     Turn,
 )
-from nanokimi_core.conversation.standings import Standings
+from nanokimi_core.conversation.accounts.standings import Standings
 from nanokimi_core.testing import Bot, FakeClock, MemoryTransport
 from testbed.fakes import ScriptedAuth, ScriptedBackend, ScriptedSession
 

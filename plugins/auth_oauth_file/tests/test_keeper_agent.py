@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from nanokimi_auth_oauth_file.agent_refresher import AgentRefresher
-from nanokimi_auth_oauth_file.login import LoginProblem
-from nanokimi_auth_oauth_file.server import LoginServer
+from nanokimi_auth_oauth_file.disk.login import LoginProblem
+from nanokimi_auth_oauth_file.keeping.agent_refresher import AgentRefresher
+from nanokimi_auth_oauth_file.keeping.server import LoginServer
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_core import AccountAway, AgentError, Failure, Mount, ShowCode
 from testbed.context import PluginContext

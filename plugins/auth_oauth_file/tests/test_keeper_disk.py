@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from nanokimi_auth_oauth_file.journal import Journal
-from nanokimi_auth_oauth_file.login import LoginProblem
-from nanokimi_auth_oauth_file.writing import Reserved, serialised
+from nanokimi_auth_oauth_file.disk.login import LoginProblem
+from nanokimi_auth_oauth_file.disk.writing import Reserved, serialised
+from nanokimi_auth_oauth_file.keeping.journal import Journal
 from nanokimi_core import AccountAway
 from testbed.cloud_faults import Alter, Refuse
 from testbed.kept import Kept, text, until

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from nanokimi_auth_oauth_file.login import LoginProblem
+from nanokimi_auth_oauth_file.disk.login import LoginProblem
 from nanokimi_core import AccountAway
 from testbed.cloud_faults import Alter, DropAfter, DropBefore, Refuse, Strange
 from testbed.kept import Kept, text, until

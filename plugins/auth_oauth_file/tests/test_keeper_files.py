@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nanokimi_auth_oauth_file.login import LARGEST, LoginProblem
+from nanokimi_auth_oauth_file.disk.login import LARGEST, LoginProblem
 from nanokimi_core import AccountAway
 from testbed.cloud_faults import Refuse
 from testbed.kept import Kept

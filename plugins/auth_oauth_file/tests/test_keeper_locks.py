@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import pytest
 
-from nanokimi_auth_oauth_file.locks import DirectoryLock, FileLock, holding
+from nanokimi_auth_oauth_file.keeping.locks import DirectoryLock, FileLock, holding
 from nanokimi_core import AccountAway, ConfigError
 from testbed.cloud_faults import Alter, Slow
 from testbed.kept import Kept, text, until

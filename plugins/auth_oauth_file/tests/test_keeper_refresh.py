@@ -11,9 +11,9 @@ from typing import Any
 import anyio
 import pytest
 
-from nanokimi_auth_oauth_file.keeper import Keeper
-from nanokimi_auth_oauth_file.login import Login, LoginProblem
-from nanokimi_auth_oauth_file.state import read_state
+from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem
+from nanokimi_auth_oauth_file.keeping.keeper import Keeper
+from nanokimi_auth_oauth_file.keeping.state import read_state
 from nanokimi_core import AccountAway
 from testbed.cloud_faults import Slow
 from testbed.kept import Kept, text, until

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from nanokimi_auth_oauth_file import server
-from nanokimi_auth_oauth_file.server import LoginServer, NoAnswer, Refused, Tokens
+from nanokimi_auth_oauth_file.keeping import server
+from nanokimi_auth_oauth_file.keeping.server import LoginServer, NoAnswer, Refused, Tokens
 from nanokimi_core import __version__
 from testbed.cloud_faults import Refuse, Slow, Strange
 from testbed.kept import Kept

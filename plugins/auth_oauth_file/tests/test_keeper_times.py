@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from nanokimi_auth_oauth_file.login import Login
-from nanokimi_auth_oauth_file.server_refresher import ServerRefresher
-from nanokimi_auth_oauth_file.timing import Clock, Span
+from nanokimi_auth_oauth_file.disk.login import Login
+from nanokimi_auth_oauth_file.keeping.server_refresher import ServerRefresher
+from nanokimi_auth_oauth_file.keeping.timing import Clock, Span
 from testbed.context import PluginContext
 from testbed.kept import Kept, text, until
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nanokimi_auth_oauth_file.access import Entry, Rights, check, is_subordinate, mending, parse_acl, rights
-from nanokimi_auth_oauth_file.login import LoginProblem
-from nanokimi_auth_oauth_file.places import Place
+from nanokimi_auth_oauth_file.disk.access import Entry, Rights, check, is_subordinate, mending, parse_acl, rights
+from nanokimi_auth_oauth_file.disk.login import LoginProblem
+from nanokimi_auth_oauth_file.disk.places import Place
 
 BITS = st.integers(0, 7)
 IDS = st.sampled_from([1000, 1001, 1002])

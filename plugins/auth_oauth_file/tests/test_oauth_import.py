@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nanokimi_auth_oauth_file import OAuthFile, Settings
-from nanokimi_auth_oauth_file.locks import FileLock
-from nanokimi_auth_oauth_file.login import parse
-from nanokimi_auth_oauth_file.store import Store
+from nanokimi_auth_oauth_file.disk.login import parse
+from nanokimi_auth_oauth_file.disk.store import Store
+from nanokimi_auth_oauth_file.keeping.locks import FileLock
 from nanokimi_core import ConfigError, Context, private_folder
 from testbed.cloud import Cloud
 from testbed.subscription import AI, CODE, account, new_login, put, seen

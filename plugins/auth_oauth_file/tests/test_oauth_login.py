@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanokimi_auth_oauth_file.login import LARGEST, Login, LoginProblem, NotALogin, parse, read, read_foreign
+from nanokimi_auth_oauth_file.disk.login import LARGEST, Login, LoginProblem, NotALogin, parse, read, read_foreign
 
 CANARY = "canaryToken0123456789"
 JSON = st.recursive(

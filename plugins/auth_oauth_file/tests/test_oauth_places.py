@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from nanokimi_auth_oauth_file.login import LoginProblem
-from nanokimi_auth_oauth_file.places import choose, find_place, name_for
+from nanokimi_auth_oauth_file.disk.login import LoginProblem
+from nanokimi_auth_oauth_file.disk.places import choose, find_place, name_for
 from nanokimi_auth_oauth_file.settings import Settings
 
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from nanokimi_auth_oauth_file import OAuthFile
-from nanokimi_auth_oauth_file.refused import Shortages, meaning_of
+from nanokimi_auth_oauth_file.model_api.refused import Shortages, meaning_of
 from nanokimi_core import AuthStatus, Context, Grant, Quota
 from testbed import cloud_quota
 from testbed.cloud import Cloud, Refuse

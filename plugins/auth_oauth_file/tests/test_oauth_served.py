@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 import anyio
 import pytest
 
-from nanokimi_auth_oauth_file.access import rights
-from nanokimi_auth_oauth_file.login import LoginProblem, parse
-from nanokimi_auth_oauth_file.marks import mark_of
+from nanokimi_auth_oauth_file.disk.access import rights
+from nanokimi_auth_oauth_file.disk.login import LoginProblem, parse
+from nanokimi_auth_oauth_file.disk.marks import mark_of
 from nanokimi_auth_oauth_file.served import Served
 from nanokimi_auth_oauth_file.serving import Serving
 from nanokimi_auth_oauth_file.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 
 from nanokimi_auth_oauth_file import Settings
 from nanokimi_auth_oauth_file.checks import check
-from nanokimi_auth_oauth_file.state import KeeperState, write_state
+from nanokimi_auth_oauth_file.keeping.state import KeeperState, write_state
 from nanokimi_core import AuthStatus, Context
 from testbed.cloud import Cloud
 from testbed.subscription import CODE, account, new_login, put

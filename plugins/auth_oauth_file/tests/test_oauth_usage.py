@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from nanokimi_auth_oauth_file import OAuthFile, Settings
-from nanokimi_auth_oauth_file.login import Login, LoginProblem, parse
-from nanokimi_auth_oauth_file.refused import Shortages
-from nanokimi_auth_oauth_file.store import Store
-from nanokimi_auth_oauth_file.usage import Usages
-from nanokimi_auth_oauth_file.watch import Watch
+from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem, parse
+from nanokimi_auth_oauth_file.disk.store import Store
+from nanokimi_auth_oauth_file.model_api.refused import Shortages
+from nanokimi_auth_oauth_file.model_api.usage import Usages
+from nanokimi_auth_oauth_file.model_api.watch import Watch
 from nanokimi_core import Context, Quota
 from nanokimi_core.testing import FakeClock
 from testbed.cloud import Cloud, Drop, Fail

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from nanokimi_auth_oauth_file.login import LoginProblem
+from nanokimi_auth_oauth_file.disk.login import LoginProblem
+from nanokimi_auth_oauth_file.disk.store import Store
 from nanokimi_auth_oauth_file.settings import Settings
-from nanokimi_auth_oauth_file.store import Store
 from nanokimi_core import Need
 from testbed.cloud_oauth import OAuth
 

@@ -13,12 +13,12 @@ from nanokimi_core.config import ChatRules, Settings
 from nanokimi_core.contracts.backend import Turn
 from nanokimi_core.conversation import catalogue
 from nanokimi_core.conversation.access import chat_ids
-from nanokimi_core.conversation.asking import AccountFault
+from nanokimi_core.conversation.accounts.asking import AccountFault
+from nanokimi_core.conversation.accounts.standings import Standings
+from nanokimi_core.conversation.accounts.successions import Successions
 from nanokimi_core.conversation.catalogue import Phrase, phrase
 from nanokimi_core.conversation.owner import Owner
 from nanokimi_core.conversation.showing import showing
-from nanokimi_core.conversation.standings import Standings
-from nanokimi_core.conversation.successions import Successions
 from nanokimi_core.conversation.turns import Displaced, Moved, Seat, Turns
 from nanokimi_core.conversation.verdicts import Again, Done, GivenUp, Verdict
 from nanokimi_core.delivery import Delivery

@@ -9,11 +9,12 @@ import anyio
 from anyio.abc import TaskGroup
 
 from nanokimi_core.config import Settings
+from nanokimi_core.conversation.accounts.logins import Logins
+from nanokimi_core.conversation.accounts.successions import Successions
 from nanokimi_core.conversation.answering import Answering, waits_for
 from nanokimi_core.conversation.catalogue import phrase
 from nanokimi_core.conversation.grants import Grants
 from nanokimi_core.conversation.lanes import Lanes
-from nanokimi_core.conversation.logins import Logins
 from nanokimi_core.conversation.lost import Lost
 from nanokimi_core.conversation.orders import Orders
 from nanokimi_core.conversation.owner import Owner
@@ -21,7 +22,6 @@ from nanokimi_core.conversation.ownership import Ownership
 from nanokimi_core.conversation.router import Router
 from nanokimi_core.conversation.seats import Seats
 from nanokimi_core.conversation.sessions import SessionPool
-from nanokimi_core.conversation.successions import Successions
 from nanokimi_core.conversation.turns import Turns
 from nanokimi_core.delivery import Delivery
 from nanokimi_core.folder import DataFolder

@@ -9,8 +9,8 @@ from nanokimi_core.config import ChatRules, Settings
 from nanokimi_core.contracts.auth import Auth
 from nanokimi_core.contracts.backend import Chat
 from nanokimi_core.conversation.access import chat_ids
-from nanokimi_core.conversation.accounts import Account
-from nanokimi_core.conversation.standings import Standings
+from nanokimi_core.conversation.accounts.chain import Account
+from nanokimi_core.conversation.accounts.standings import Standings
 from nanokimi_core.conversation.turns import Seat
 from nanokimi_core.errors import ConfigError
 from nanokimi_core.folder import DataFolder

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from nanokimi_core.config import Settings
 from nanokimi_core.contracts.backend import Backend, Chat, Session
-from nanokimi_core.conversation.accounts import Account
+from nanokimi_core.conversation.accounts.chain import Account
 from nanokimi_core.errors import AgentError, Failure
 from nanokimi_core.plugins import Plugin
 from nanokimi_core.shapes import flaw

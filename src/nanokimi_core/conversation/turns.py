@@ -12,7 +12,7 @@ import anyio
 
 from nanokimi_core.config import Limits
 from nanokimi_core.contracts.backend import Backend, Chat, Session, Text, Thought, ToolCall, Turn, Usage
-from nanokimi_core.conversation.accounts import Account, NoAccount
+from nanokimi_core.conversation.accounts.chain import Account, NoAccount
 from nanokimi_core.conversation.sessions import SessionPool
 from nanokimi_core.errors import AgentError, Failure, LoginNeeded, PluginError
 from nanokimi_core.places import called

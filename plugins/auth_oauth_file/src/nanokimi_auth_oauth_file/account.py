@@ -13,20 +13,20 @@ import anyio
 from anyio import to_thread
 
 from nanokimi_auth_oauth_file import standing
-from nanokimi_auth_oauth_file.api import ModelApi, NoAnswer
 from nanokimi_auth_oauth_file.device_login import DeviceLogin
+from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem, for_instance
+from nanokimi_auth_oauth_file.disk.store import Store, Stored
 from nanokimi_auth_oauth_file.grants import Grants
-from nanokimi_auth_oauth_file.journal import Journal
-from nanokimi_auth_oauth_file.keeper import LOOK, Keeper
-from nanokimi_auth_oauth_file.login import Login, LoginProblem, for_instance
+from nanokimi_auth_oauth_file.keeping.journal import Journal
+from nanokimi_auth_oauth_file.keeping.keeper import LOOK, Keeper
+from nanokimi_auth_oauth_file.model_api.api import ModelApi, NoAnswer
+from nanokimi_auth_oauth_file.model_api.refused import Shortages
+from nanokimi_auth_oauth_file.model_api.refusing import Refusing
+from nanokimi_auth_oauth_file.model_api.usage import Usages
+from nanokimi_auth_oauth_file.model_api.watch import Watch
 from nanokimi_auth_oauth_file.overview import Overview
-from nanokimi_auth_oauth_file.refused import Shortages
-from nanokimi_auth_oauth_file.refusing import Refusing
 from nanokimi_auth_oauth_file.serving import Serving
 from nanokimi_auth_oauth_file.settings import Settings
-from nanokimi_auth_oauth_file.store import Store, Stored
-from nanokimi_auth_oauth_file.usage import Usages
-from nanokimi_auth_oauth_file.watch import Watch
 from nanokimi_core import (
     AgentCommands,
     AuthStatus,

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from anyio import to_thread
 
-from nanokimi_auth_oauth_file import access
-from nanokimi_auth_oauth_file.login import LoginProblem, for_instance
+from nanokimi_auth_oauth_file.disk import access
+from nanokimi_auth_oauth_file.disk.login import LoginProblem, for_instance
+from nanokimi_auth_oauth_file.disk.store import Store, Stored
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_auth_oauth_file.standing import describe
-from nanokimi_auth_oauth_file.store import Store, Stored
 from nanokimi_core import Check, Context
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from anyio import CancelScope, to_thread
 
-from nanokimi_auth_oauth_file.locks import FileLock
+from nanokimi_auth_oauth_file.keeping.locks import FileLock
 from nanokimi_core import AgentCommands, AgentError, LoginNeeded, ShowCode, private_folder
 
 _PREFIX = "login-"

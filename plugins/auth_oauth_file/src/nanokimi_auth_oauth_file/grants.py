@@ -9,12 +9,12 @@ from typing import Any
 
 from anyio import to_thread
 
-from nanokimi_auth_oauth_file.keeper import Keeper
-from nanokimi_auth_oauth_file.login import Login
-from nanokimi_auth_oauth_file.places import name_for
+from nanokimi_auth_oauth_file.disk.login import Login
+from nanokimi_auth_oauth_file.disk.places import name_for
+from nanokimi_auth_oauth_file.disk.store import Store, Stored
+from nanokimi_auth_oauth_file.keeping.keeper import Keeper
 from nanokimi_auth_oauth_file.serving import Serving
 from nanokimi_auth_oauth_file.settings import Settings
-from nanokimi_auth_oauth_file.store import Store, Stored
 from nanokimi_core import AgentCommands, Grant, Mount, Need
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from nanokimi_auth_oauth_file import standing
-from nanokimi_auth_oauth_file.journal import Refused
-from nanokimi_auth_oauth_file.refused import Shortages
-from nanokimi_auth_oauth_file.refusing import Refusing
+from nanokimi_auth_oauth_file.disk.store import Stored
+from nanokimi_auth_oauth_file.keeping.journal import Refused
+from nanokimi_auth_oauth_file.keeping.state import read_state
+from nanokimi_auth_oauth_file.model_api.refused import Shortages
+from nanokimi_auth_oauth_file.model_api.refusing import Refusing
+from nanokimi_auth_oauth_file.model_api.usage import Usages
 from nanokimi_auth_oauth_file.serving import Serving
 from nanokimi_auth_oauth_file.settings import Settings
-from nanokimi_auth_oauth_file.state import read_state
-from nanokimi_auth_oauth_file.store import Stored
-from nanokimi_auth_oauth_file.usage import Usages
 from nanokimi_core import AuthStatus, Context
 
 

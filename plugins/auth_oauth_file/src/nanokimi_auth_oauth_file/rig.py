@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import anyio
 
 from nanokimi_auth_oauth_file import nanokimi_auths
-from nanokimi_auth_oauth_file.places import name_for
+from nanokimi_auth_oauth_file.disk.places import name_for
 from nanokimi_auth_oauth_file.rig_server import RigServer
 from nanokimi_auth_oauth_file.settings import Credentials, Settings
 from nanokimi_core import AgentError, Auth, Failure, Mount, ShowCode, UsesAgent, private_folder, write_private

@@ -16,9 +16,9 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from nanokimi_auth_oauth_file import access
-from nanokimi_auth_oauth_file.login import Login, LoginProblem, NotALogin, read, read_foreign
-from nanokimi_auth_oauth_file.places import name_for
+from nanokimi_auth_oauth_file.disk import access
+from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem, NotALogin, read, read_foreign
+from nanokimi_auth_oauth_file.disk.places import name_for
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_core import Need, private_folder
 

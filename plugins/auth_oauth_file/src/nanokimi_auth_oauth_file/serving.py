@@ -7,8 +7,8 @@ from collections import OrderedDict
 
 from anyio import to_thread
 
-from nanokimi_auth_oauth_file.login import Login, LoginProblem
-from nanokimi_auth_oauth_file.marks import mark_of, token_mark
+from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem
+from nanokimi_auth_oauth_file.disk.marks import mark_of, token_mark
 from nanokimi_auth_oauth_file.served import Served
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_core import Context, Mount, Need

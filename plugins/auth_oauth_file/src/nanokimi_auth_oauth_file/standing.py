@@ -6,12 +6,12 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from nanokimi_auth_oauth_file.login import Login, LoginProblem
-from nanokimi_auth_oauth_file.refused import Shortage
+from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem
+from nanokimi_auth_oauth_file.disk.store import Stored
+from nanokimi_auth_oauth_file.keeping.state import KeeperState
+from nanokimi_auth_oauth_file.model_api.refused import Shortage
+from nanokimi_auth_oauth_file.model_api.usage import Usage
 from nanokimi_auth_oauth_file.settings import Settings
-from nanokimi_auth_oauth_file.state import KeeperState
-from nanokimi_auth_oauth_file.store import Stored
-from nanokimi_auth_oauth_file.usage import Usage
 from nanokimi_core import AuthStatus
 
 _AGAIN = "log in again with: nanokimi auth login (or kimi login elsewhere, and: nanokimi auth import FILE)"

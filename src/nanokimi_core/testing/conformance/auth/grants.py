@@ -7,9 +7,9 @@ from typing import Any
 import anyio
 
 from nanokimi_core.contracts.auth import Auth, Grant
-from nanokimi_core.conversation.accounts import Account
-from nanokimi_core.conversation.asking import AccountFault
-from nanokimi_core.conversation.standings import Standings
+from nanokimi_core.conversation.accounts.asking import AccountFault
+from nanokimi_core.conversation.accounts.chain import Account
+from nanokimi_core.conversation.accounts.standings import Standings
 from nanokimi_core.errors import Failure, LoginNeeded
 from nanokimi_core.testing.conformance.auth.abilities import Expires
 from nanokimi_core.testing.conformance.auth.asking import (

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nanokimi_auth_oauth_file.login import Login, LoginProblem, read_document
-from nanokimi_auth_oauth_file.origins import Origins
-from nanokimi_auth_oauth_file.places import Place, choose, find_place, name_for
+from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem, read_document
+from nanokimi_auth_oauth_file.disk.origins import Origins
+from nanokimi_auth_oauth_file.disk.places import Place, choose, find_place, name_for
 from nanokimi_auth_oauth_file.settings import Settings
 
 

@@ -13,11 +13,11 @@ from anyio.abc import TaskGroup
 
 from nanokimi_core.config import Settings
 from nanokimi_core.contracts.auth import ImportsLogin, LogsIn, TakesKey
+from nanokimi_core.conversation.accounts.login_flow import LoginDesk, LoginFlow, wants_login
+from nanokimi_core.conversation.accounts.login_notes import LoginNotes
+from nanokimi_core.conversation.accounts.standings import Standing, Standings
 from nanokimi_core.conversation.catalogue import phrase
-from nanokimi_core.conversation.login_flow import LoginDesk, LoginFlow, wants_login
-from nanokimi_core.conversation.login_notes import LoginNotes
 from nanokimi_core.conversation.owner import Owner
-from nanokimi_core.conversation.standings import Standing, Standings
 from nanokimi_core.delivery import Delivery
 from nanokimi_core.errors import CommandError, LoginNeeded
 from nanokimi_core.instances import Instance

@@ -12,17 +12,17 @@ from pathlib import Path, PurePosixPath
 import anyio
 from anyio import to_thread
 
-from nanokimi_auth_oauth_file.agent_refresher import AGENT_HOME, AgentRefresher
-from nanokimi_auth_oauth_file.finding import Found, find
-from nanokimi_auth_oauth_file.locks import PATIENCE, FileLock, LockHeld, holding
-from nanokimi_auth_oauth_file.login import Login, LoginProblem
-from nanokimi_auth_oauth_file.marks import mark_of
-from nanokimi_auth_oauth_file.refreshing import NotRefreshed, Refresher, Unsaved, refuse_hopeless, unwritable
-from nanokimi_auth_oauth_file.server_refresher import ServerRefresher, locked, under_locks
+from nanokimi_auth_oauth_file.disk.finding import Found, find
+from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem
+from nanokimi_auth_oauth_file.disk.marks import mark_of
+from nanokimi_auth_oauth_file.keeping.agent_refresher import AGENT_HOME, AgentRefresher
+from nanokimi_auth_oauth_file.keeping.locks import PATIENCE, FileLock, LockHeld, holding
+from nanokimi_auth_oauth_file.keeping.refreshing import NotRefreshed, Refresher, Unsaved, refuse_hopeless, unwritable
+from nanokimi_auth_oauth_file.keeping.server_refresher import ServerRefresher, locked, under_locks
+from nanokimi_auth_oauth_file.keeping.state import KeeperState
+from nanokimi_auth_oauth_file.keeping.timing import Clock, Span
+from nanokimi_auth_oauth_file.keeping.trouble import Trouble
 from nanokimi_auth_oauth_file.settings import Settings
-from nanokimi_auth_oauth_file.state import KeeperState
-from nanokimi_auth_oauth_file.timing import Clock, Span
-from nanokimi_auth_oauth_file.trouble import Trouble
 from nanokimi_core import AccountAway, AgentCommands, ConfigError, Context, keep_secret
 
 LOOK = 5.0

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from nanokimi_auth_oauth_file import access
-from nanokimi_auth_oauth_file.imports import read_importable, refuse_older
-from nanokimi_auth_oauth_file.login import Login, LoginProblem, how_to_log_in, read
-from nanokimi_auth_oauth_file.origins import Origins
-from nanokimi_auth_oauth_file.places import PLAIN_NAME, Place, choose, find_place, name_for
+from nanokimi_auth_oauth_file.disk import access
+from nanokimi_auth_oauth_file.disk.imports import read_importable, refuse_older
+from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem, how_to_log_in, read
+from nanokimi_auth_oauth_file.disk.origins import Origins
+from nanokimi_auth_oauth_file.disk.places import PLAIN_NAME, Place, choose, find_place, name_for
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_core import ConfigError, Need, keep_secret, private_folder, write_private
 

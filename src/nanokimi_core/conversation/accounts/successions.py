@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from logging import Logger
 
-from nanokimi_core.conversation.accounts import Account
+from nanokimi_core.conversation.accounts.chain import Account
+from nanokimi_core.conversation.accounts.standings import Standing, Standings
 from nanokimi_core.conversation.catalogue import phrase
 from nanokimi_core.conversation.owner import Owner
-from nanokimi_core.conversation.standings import Standing, Standings
 from nanokimi_core.store import Store, StoreError
 
 _NOTE = "accounts that were told to be down"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from nanokimi_auth_oauth_file.login import LoginProblem, how_to_log_in
+from nanokimi_auth_oauth_file.disk.login import LoginProblem, how_to_log_in
 from nanokimi_auth_oauth_file.settings import Settings
 
 PLAIN_NAME = "kimi-code"

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from nanokimi_core.contracts.auth import Auth, AuthStatus, Grant, Need
-from nanokimi_core.conversation.asking import AccountFault, ask, look, refuse
-from nanokimi_core.conversation.standings import Identity, Standing, Standings, identity, rest
+from nanokimi_core.conversation.accounts.asking import AccountFault, ask, look, refuse
+from nanokimi_core.conversation.accounts.standings import Identity, Standing, Standings, identity, rest
 from nanokimi_core.errors import AgentError, Failure, LoginNeeded
 
 _MOST_GIVEN = 8

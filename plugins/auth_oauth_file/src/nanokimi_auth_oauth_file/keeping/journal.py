@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from nanokimi_auth_oauth_file.marks import token_mark
+from nanokimi_auth_oauth_file.disk.marks import token_mark
 from nanokimi_core import write_private
 
 _LARGEST = 65_536

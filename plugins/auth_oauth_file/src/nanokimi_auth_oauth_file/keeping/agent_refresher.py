@@ -6,14 +6,14 @@ from pathlib import PurePosixPath
 
 from anyio import to_thread
 
-from nanokimi_auth_oauth_file.finding import Found
-from nanokimi_auth_oauth_file.journal import Refused
-from nanokimi_auth_oauth_file.locks import PATIENCE
-from nanokimi_auth_oauth_file.login import Login
-from nanokimi_auth_oauth_file.refreshing import NotRefreshed, Unsaved, refuse_hopeless, unwritable
-from nanokimi_auth_oauth_file.server_refresher import under_locks
+from nanokimi_auth_oauth_file.disk.finding import Found
+from nanokimi_auth_oauth_file.disk.login import Login
+from nanokimi_auth_oauth_file.disk.writing import Reserved, aside_name, serialised
+from nanokimi_auth_oauth_file.keeping.journal import Refused
+from nanokimi_auth_oauth_file.keeping.locks import PATIENCE
+from nanokimi_auth_oauth_file.keeping.refreshing import NotRefreshed, Unsaved, refuse_hopeless, unwritable
+from nanokimi_auth_oauth_file.keeping.server_refresher import under_locks
 from nanokimi_auth_oauth_file.settings import Settings
-from nanokimi_auth_oauth_file.writing import Reserved, aside_name, serialised
 from nanokimi_core import AgentCommands, AgentError, ConfigError, Context, Mount
 
 AGENT_HOME = PurePosixPath("/home/node/.kimi-code")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nanokimi_auth_oauth_file.login import Login, LoginProblem, NotALogin, read, read_foreign
+from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem, NotALogin, read, read_foreign
 from nanokimi_core import ConfigError
 
 _WHICH_FILE = "name the kimi-code.json that kimi login has written"

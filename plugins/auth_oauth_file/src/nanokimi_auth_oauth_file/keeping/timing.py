@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from nanokimi_auth_oauth_file.login import Login
+from nanokimi_auth_oauth_file.disk.login import Login
 
 _MOST_UNKNOWN = 3600.0
 

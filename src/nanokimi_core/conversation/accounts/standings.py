@@ -11,7 +11,7 @@ from logging import Logger, getLogger
 import anyio
 
 from nanokimi_core.contracts.auth import Auth, Grant, Need
-from nanokimi_core.conversation.asking import AccountFault, ask, look
+from nanokimi_core.conversation.accounts.asking import AccountFault, ask, look
 from nanokimi_core.errors import AccountAway, AgentError, Failure, LoginNeeded
 from nanokimi_core.logs import keep_secret
 

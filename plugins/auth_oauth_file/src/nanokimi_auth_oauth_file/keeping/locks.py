@@ -25,7 +25,7 @@ from typing import Protocol
 
 import anyio
 
-from nanokimi_auth_oauth_file.places import Place
+from nanokimi_auth_oauth_file.disk.places import Place
 
 PATIENCE = 30.0
 """Seconds that a lock is waited for."""

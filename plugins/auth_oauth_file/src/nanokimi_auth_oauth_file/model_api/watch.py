@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 import anyio
 from anyio import to_thread
 
-from nanokimi_auth_oauth_file.login import Login
-from nanokimi_auth_oauth_file.refused import Shortages
+from nanokimi_auth_oauth_file.disk.login import Login
+from nanokimi_auth_oauth_file.model_api.refused import Shortages
+from nanokimi_auth_oauth_file.model_api.usage import Usages
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_auth_oauth_file.standing import ending
-from nanokimi_auth_oauth_file.usage import Usages
 from nanokimi_core import Context, warnings_of
 
 _SOONEST = 60.0

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from nanokimi_auth_oauth_file.finding import Found
-from nanokimi_auth_oauth_file.journal import Refused
-from nanokimi_auth_oauth_file.login import Login, LoginProblem, how_to_log_in
+from nanokimi_auth_oauth_file.disk.finding import Found
+from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem, how_to_log_in
+from nanokimi_auth_oauth_file.keeping.journal import Refused
 
 Reason = Literal["away", "denied", "unwritable", "locked"]
 

@@ -9,10 +9,10 @@ import anyio
 from anyio import to_thread
 from pydantic import SecretStr
 
-from nanokimi_auth_oauth_file.login import Login, LoginProblem
-from nanokimi_auth_oauth_file.marks import mark_of
-from nanokimi_auth_oauth_file.refused import Shortages, meaning_of
-from nanokimi_auth_oauth_file.usage import Usages
+from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem
+from nanokimi_auth_oauth_file.disk.marks import mark_of
+from nanokimi_auth_oauth_file.model_api.refused import Shortages, meaning_of
+from nanokimi_auth_oauth_file.model_api.usage import Usages
 from nanokimi_core import AccountAway, Context, Grant, Refusals
 
 _SECRET = re.compile(r"eyJ[\w-]*\.[\w-]+\.[\w-]*|sk-[\w-]{8,}")

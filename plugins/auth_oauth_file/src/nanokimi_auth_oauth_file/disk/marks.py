@@ -8,7 +8,7 @@ import json
 
 from pydantic import SecretStr
 
-from nanokimi_auth_oauth_file.login import Login
+from nanokimi_auth_oauth_file.disk.login import Login
 
 _DIGITS = 24
 

@@ -14,7 +14,7 @@ import anyio
 import httpx
 from pydantic import SecretStr
 
-from nanokimi_auth_oauth_file.server import identity
+from nanokimi_auth_oauth_file.keeping.server import identity
 
 _LARGEST = 1_048_576
 _MOST_MODELS = 50

@@ -11,15 +11,22 @@ from typing import Any, TypeVar
 import anyio
 from anyio import CancelScope, CapacityLimiter, to_thread
 
-from nanokimi_auth_oauth_file.finding import Found
-from nanokimi_auth_oauth_file.journal import Entry, Journal, Refused
-from nanokimi_auth_oauth_file.locks import PATIENCE, LockHeld, agents_locks, holding
-from nanokimi_auth_oauth_file.login import LARGEST, Login, LoginProblem, how_to_log_in, parse_document, read_document
-from nanokimi_auth_oauth_file.refreshing import NotRefreshed, Unsaved, refuse_hopeless, unwritable
-from nanokimi_auth_oauth_file.server import LoginServer, NoAnswer, Tokens
-from nanokimi_auth_oauth_file.server import Refused as RefusedByServer
-from nanokimi_auth_oauth_file.timing import Clock
-from nanokimi_auth_oauth_file.writing import Reserved, aside_name, serialised
+from nanokimi_auth_oauth_file.disk.finding import Found
+from nanokimi_auth_oauth_file.disk.login import (
+    LARGEST,
+    Login,
+    LoginProblem,
+    how_to_log_in,
+    parse_document,
+    read_document,
+)
+from nanokimi_auth_oauth_file.disk.writing import Reserved, aside_name, serialised
+from nanokimi_auth_oauth_file.keeping.journal import Entry, Journal, Refused
+from nanokimi_auth_oauth_file.keeping.locks import PATIENCE, LockHeld, agents_locks, holding
+from nanokimi_auth_oauth_file.keeping.refreshing import NotRefreshed, Unsaved, refuse_hopeless, unwritable
+from nanokimi_auth_oauth_file.keeping.server import LoginServer, NoAnswer, Tokens
+from nanokimi_auth_oauth_file.keeping.server import Refused as RefusedByServer
+from nanokimi_auth_oauth_file.keeping.timing import Clock
 from nanokimi_core import Context, keep_secret
 
 T = TypeVar("T")

@@ -14,9 +14,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from nanokimi_core.contracts.auth import AuthStatus, ShowCode
-from nanokimi_core.conversation.asking import AccountFault, look
+from nanokimi_core.conversation.accounts.asking import AccountFault, look
+from nanokimi_core.conversation.accounts.login_notes import LoginNotes, Note
 from nanokimi_core.conversation.catalogue import Phrase, joined, login_code, phrase
-from nanokimi_core.conversation.login_notes import LoginNotes, Note
 from nanokimi_core.conversation.owner import Owner
 from nanokimi_core.delivery import Delivery
 from nanokimi_core.errors import NanoKimiError
@@ -66,7 +66,12 @@ class LoginFlow:
 
     def good(self) -> ShowCode | None:
         """Give the code, as long as it counts."""
-        if self.code is None or self.answered or anyio.current_time() >= self._ends or datetime.now(UTC) >= self.code.expires_at:
+        if (
+            self.code is None
+            or self.answered
+            or anyio.current_time() >= self._ends
+            or datetime.now(UTC) >= self.code.expires_at
+        ):
             return None
         return self.code
 

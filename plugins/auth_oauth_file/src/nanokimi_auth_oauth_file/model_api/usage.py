@@ -14,7 +14,7 @@ from typing import Any
 from anyio import to_thread
 from pydantic import SecretStr
 
-from nanokimi_auth_oauth_file.api import ModelApi, NoAnswer
+from nanokimi_auth_oauth_file.model_api.api import ModelApi, NoAnswer
 from nanokimi_auth_oauth_file.settings import Settings
 from nanokimi_core import Quota, quotas_of, write_private
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from anyio import to_thread
 
-from nanokimi_auth_oauth_file.login import LoginProblem, for_instance
-from nanokimi_auth_oauth_file.refreshing import NotRefreshed
-from nanokimi_auth_oauth_file.state import KeeperState, read_state, write_state
-from nanokimi_auth_oauth_file.timing import Clock
+from nanokimi_auth_oauth_file.disk.login import LoginProblem, for_instance
+from nanokimi_auth_oauth_file.keeping.refreshing import NotRefreshed
+from nanokimi_auth_oauth_file.keeping.state import KeeperState, read_state, write_state
+from nanokimi_auth_oauth_file.keeping.timing import Clock
 from nanokimi_core import Context
 
 _FIRST, _LONGEST, _MOST_ASKED = 2.0, 60.0, 900.0

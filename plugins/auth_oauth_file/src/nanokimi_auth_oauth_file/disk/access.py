@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nanokimi_auth_oauth_file.login import LoginProblem, how_to_log_in
-from nanokimi_auth_oauth_file.places import Place
+from nanokimi_auth_oauth_file.disk.login import LoginProblem, how_to_log_in
+from nanokimi_auth_oauth_file.disk.places import Place
 
 READ, WRITE, ENTER = 4, 2, 1
 _ACL = "system.posix_acl_access"
