@@ -119,6 +119,24 @@ async def test_a_lock_directory_of_a_dead_agent_is_taken_over_after_five_seconds
     assert not directory(kept).exists()
 
 
+def test_a_dead_agents_lock_that_somebody_else_has_just_taken_over_is_theirs(tmp_path: Path) -> None:
+    class Slower(DirectoryLock):
+        """Somebody takes the lock over while this one looks."""
+
+        def _is_stale(self, path: Path) -> bool:
+            stale = super()._is_stale(path)
+            if stale:
+                path.rmdir()
+                path.mkdir()
+            return stale
+
+    path = tmp_path / "kimi-code.lock"
+    path.mkdir()
+    aged(path, 6)
+    assert not Slower(path).try_take()
+    assert list(tmp_path.iterdir()) == [path]
+
+
 async def test_a_lock_directory_is_kept_young_while_it_is_held(tmp_path: Path) -> None:
     path = tmp_path / "oauth" / "kimi-code.lock"
     async with holding(lock := DirectoryLock(path, touch=0.01)):

@@ -242,9 +242,26 @@ async def test_where_a_new_token_cannot_be_written_the_owner_hears_and_the_old_o
 
 
 @pytest.mark.anyio
+async def test_a_login_that_was_replaced_takes_no_newer_ones_place_and_one_that_is_brought_again_does(
+    context: Context,
+) -> None:
+    serving = Serving(Settings(), context)
+    old, new = (parse(json.dumps(new_login()).encode()) for _ in range(2))
+    newest = {login: mark_of(login, context.installation) for login in (old, new)}
+    assert await serving.show(CODE, old) == newest[old]
+    await serving.replace(new)
+    await serving.repeat(old)
+    assert await serving.show(CODE, old) == newest[new]
+    (file,) = (context.folder / "served").rglob("kimi-code*.json")
+    assert parse(file.read_bytes()).access_token == new.access_token
+    await serving.replace(old)
+    assert await serving.show(CODE, new) == newest[old]
+
+
+@pytest.mark.anyio
 async def test_where_a_new_token_cannot_be_written_and_the_old_one_has_ended_a_grant_says_so(context: Context) -> None:
     serving = Serving(Settings(), context)
-    ends = time.time() + 0.3
+    ends = time.time() + 2
     ending, next_one = (parse(json.dumps(new_login() | {"expires_at": at}).encode()) for at in (ends, ends + 900))
     await serving.show(CODE, ending)
     with full(context.folder):

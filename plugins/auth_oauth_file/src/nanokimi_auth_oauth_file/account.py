@@ -106,7 +106,7 @@ class OAuthFile:
         login = await self._refusing.hear(grant, why, stored.login)
         self._watch.soon()
         if login is not None and self._serving:
-            await self._serving.replace(login)
+            await self._serving.repeat(login)
 
     async def run(self) -> None:
         """Keep the login fresh, and look what the account has left."""
@@ -192,7 +192,7 @@ class OAuthFile:
                 remedy='write a message, or set credentials = "access-only"',
             )
         try:
-            await self._serving.replace(await self._keeper.renew(None))
+            await self._serving.repeat(await self._keeper.renew(None))
         except LoginProblem as problem:
             raise LoginNeeded(self._named(str(problem))) from None
         return await self.status()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 
+import anyio
 from anyio import to_thread
 
 from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem
@@ -28,6 +29,8 @@ class Serving:
         self._context = context
         self._served = Served(settings, context.folder)
         self._known: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._newest: Login | None = None
+        self._writing = anyio.Lock()
         self._said = ""
 
     def mounts(self, need: Need) -> tuple[Mount, ...]:
@@ -37,11 +40,17 @@ class Serving:
     async def show(self, need: Need, login: Login) -> str:
         """Let an agent's containers see a login's access token, and give the mark of the login that they now see.
 
+        A login that has been replaced since it was asked for takes no newer one's place.
+
         Where it can't be written they go on with the token that they have, while it lives.
 
         Raises:
             LoginProblem: It can't be written, and what they have is nothing or has ended.
         """
+        async with self._writing:
+            return await self._show(need, self._newer(login))
+
+    async def _show(self, need: Need, login: Login) -> str:
         mark = self._remember(login)
         try:
             await to_thread.run_sync(self._served.give, need, login)
@@ -58,12 +67,19 @@ class Serving:
         return mark
 
     async def replace(self, login: Login) -> None:
-        """Let all containers see another login's access token; what can't be written is told to the owner."""
-        self._remember(login)
-        try:
-            await to_thread.run_sync(self._served.replace, login)
-        except LoginProblem as problem:
-            await self._tell(problem)
+        """Let all containers see a login that is new; what can't be written is told to the owner."""
+        self._newest = login
+        await self.repeat(login)
+
+    async def repeat(self, login: Login) -> None:
+        """Write what all containers see once more, or what has become new since."""
+        async with self._writing:
+            login = self._newer(login)
+            self._remember(login)
+            try:
+                await to_thread.run_sync(self._served.replace, login)
+            except LoginProblem as problem:
+                await self._tell(problem)
 
     async def clear(self) -> None:
         """Take every token away from the containers.
@@ -71,11 +87,19 @@ class Serving:
         Raises:
             LoginProblem: One can't be removed.
         """
-        await to_thread.run_sync(self._served.clear)
+        async with self._writing:
+            self._newest = None
+            await to_thread.run_sync(self._served.clear)
 
     def users(self) -> list[str]:
         """Name the agents that were served, with the uid of each; blocking."""
         return self._served.users()
+
+    def _newer(self, login: Login) -> Login:
+        """Give the newest login in place of one that containers were shown before it; one never seen is the newest."""
+        if self._newest is None or self._token_mark(login) not in self._known:
+            self._newest = login
+        return self._newest
 
     def _remember(self, login: Login) -> str:
         mark = mark_of(login, self._context.installation)

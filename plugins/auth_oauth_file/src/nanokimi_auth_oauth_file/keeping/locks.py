@@ -176,11 +176,20 @@ class DirectoryLock:
             os.close(descriptor)
 
     def _remove_stale(self) -> bool:
+        """Remove a lock that nobody keeps young. Aside first: another taker may have made a new one by now."""
+        aside = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         with suppress(FileNotFoundError):
-            if self.path.lstat().st_mtime >= time.time() - _STALE:
+            if not self._is_stale(self.path):
                 return False
-            self.path.rmdir()
+            self.path.rename(aside)
+            if not self._is_stale(aside):
+                aside.rename(self.path)
+                return False
+            aside.rmdir()
         return True
+
+    def _is_stale(self, path: Path) -> bool:
+        return path.lstat().st_mtime < time.time() - _STALE
 
     def _keep_young(self) -> None:
         while not self._done.wait(self._touch):
