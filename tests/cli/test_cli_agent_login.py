@@ -214,7 +214,8 @@ def test_the_status_says_what_is_left_who_uses_it_and_marks_what_nears_its_end(c
     call("auth", "login")
     done = call("auth", "status")
     assert (done.code, done.err) == (0, "")
-    _, guild, work = done.out.split("\n\n")
+    table, guild, work = done.out.split("\n\n")
+    assert f"Ana in cn  {LOCAL} {ENDS.astimezone():%Z}\n" in table
     assert guild.splitlines() == [
         "guild:",
         "  used by: every chat whose table names no other",
@@ -241,6 +242,8 @@ def test_the_assistants_status_tells_it_too_and_which_account_new_turns_pass_ove
     set_up(site)
     call("auth", "login")
     whole = call("status").out
+    assert f"Ana in cn  {LOCAL} {ENDS.astimezone():%Z}  " in whole
+    assert "\n0 chats; 0 agents up, 0 turns running\n" in whole
     assert f"guild: Weekly limit: 85 % used, 15 % left, whole again at {LOCAL} !\n" in whole
     spent = AccountStatus("guild", "ok", down="quota: all used up")
     assert broken_things(Status(True, "Kai", "1", accounts=(spent,))) == [

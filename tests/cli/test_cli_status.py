@@ -8,6 +8,7 @@ import pytest
 
 from cli.service import log_until, service, set_up, until, with_lab
 from nanokimi_core.cli.status import show_accounts, sums
+from nanokimi_core.cli.times import counted
 from nanokimi_core.status import AccountStatus, QuotaStatus
 from testbed.site import SECONDS, Site
 
@@ -158,6 +159,10 @@ def test_sighup_reads_the_toml_again(site: Site) -> None:
 
 def test_a_sum_that_does_not_add_up_is_not_shown_as_one() -> None:
     assert sums({"received": 3, "accepted": 2, "answered": 2})[0] == "3 received ≠ 0 duplicate + 0 refused + 2 accepted"
+
+
+def test_one_thing_is_not_counted_as_several() -> None:
+    assert [counted(number, "chat") for number in (0, 1, 2)] == ["0 chats", "1 chat", "2 chats"]
 
 
 def test_accounts_are_shown_with_what_they_have_left_and_a_code_that_waits(capsys: pytest.CaptureFixture[str]) -> None:

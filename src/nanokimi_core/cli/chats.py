@@ -11,7 +11,7 @@ from nanokimi_core.cli.guard import FAILED
 from nanokimi_core.cli.options import Config, Json, command, new_group
 from nanokimi_core.cli.output import note, on_terminal, say, say_json, say_table
 from nanokimi_core.cli.reaching import with_operations
-from nanokimi_core.cli.times import moment
+from nanokimi_core.cli.times import counted, moment
 from nanokimi_core.control import known_chat
 from nanokimi_core.errors import CommandError
 from nanokimi_core.operations import Operations
@@ -89,7 +89,7 @@ def forget(
     if not yes:
         _ask(with_operations(ctx, config, lambda operations: known_chat(operations, number)))
     chat, count = with_operations(ctx, config, lambda operations: _forget(operations, number))
-    say(f"{_called(chat)} is forgotten: {count} messages, the files and the agent's memory.")
+    say(f"{_called(chat)} is forgotten: {counted(count, 'message')}, the files and the agent's memory.")
 
 
 async def _grant(operations: Operations, number: str, granted: bool) -> tuple[ChatRecord, bool]:

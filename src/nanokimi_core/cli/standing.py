@@ -12,6 +12,7 @@ import anyio
 
 from nanokimi_core.cli.lending import account
 from nanokimi_core.cli.opening import Setup, blamed
+from nanokimi_core.cli.times import counted, minute
 from nanokimi_core.config import Settings
 from nanokimi_core.contracts.auth import AuthStatus, Quota
 from nanokimi_core.errors import AgentError, LoginNeeded, NanoKimiError
@@ -88,7 +89,7 @@ class Asked:
         """Give its row of the table."""
         if self.status is None:
             return [self.name, "error", "", ""]
-        until = f"{self.status.until.astimezone():%Y-%m-%d %H:%M}" if self.status.until else ""
+        until = minute(self.status.until) if self.status.until else ""
         return [self.name, self.status.state.replace("_", " "), self.status.who, until]
 
     def lines(self) -> Iterator[str]:
@@ -106,8 +107,7 @@ class Asked:
 
 
 def _now(live: AccountStatus) -> str:
-    chats = f"{live.chats} chat{'' if live.chats == 1 else 's'}"
-    parts = [f"{chats} of the running process"]
+    parts = [f"{counted(live.chats, 'chat')} of the running process"]
     if live.serves:
         parts.append("new turns use it")
     if live.down:

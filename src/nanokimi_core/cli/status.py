@@ -13,7 +13,7 @@ from nanokimi_core.cli.options import Config, Json, command, new_app
 from nanokimi_core.cli.output import say, say_json, say_table
 from nanokimi_core.cli.reaching import with_operations
 from nanokimi_core.cli.standing import quota_lines
-from nanokimi_core.cli.times import lasting, moment
+from nanokimi_core.cli.times import counted, lasting, minute, moment
 from nanokimi_core.contracts.auth import Quota
 from nanokimi_core.status import AccountStatus, InstanceStatus, QuotaStatus, Status
 
@@ -102,8 +102,9 @@ def _show(found: Status, broken: Sequence[str]) -> None:
     if found.accounts:
         say()
         show_accounts(found.accounts)
-    say(f"\n{found.chats} chats; {found.warm} agents up, {found.turns} turns running")
-    say(f"{found.waiting} messages waiting, {found.owed} answers owed\n")
+    agents, turns = counted(found.warm, "agent"), counted(found.turns, "turn")
+    say(f"\n{counted(found.chats, 'chat')}; {agents} up, {turns} running")
+    say(f"{counted(found.waiting, 'message')} waiting, {counted(found.owed, 'answer')} owed\n")
     for line in sums(found.counters):
         say(line)
     for sentence in broken:
@@ -113,7 +114,7 @@ def _show(found: Status, broken: Sequence[str]) -> None:
 def show_accounts(accounts: Sequence[AccountStatus]) -> None:
     """Write accounts down: a table, then what each has left, and whether a code waits."""
     rows = [
-        [each.name, each.state.replace("_", " "), each.who, each.until, str(each.chats), "yes" if each.serves else ""]
+        [each.name, each.state.replace("_", " "), each.who, _until(each), str(each.chats), "yes" if each.serves else ""]
         for each in accounts
     ]
     say_table(["account", "state", "who", "until", "chats", "new turns"], rows)
@@ -123,6 +124,10 @@ def show_accounts(accounts: Sequence[AccountStatus]) -> None:
         if account.login_until:
             until = datetime.fromisoformat(account.login_until).astimezone()
             say(f"{account.name}: a code waits in the owner's chat, until {until:%H:%M}")
+
+
+def _until(account: AccountStatus) -> str:
+    return minute(datetime.fromisoformat(account.until)) if account.until else ""
 
 
 def _quota(told: QuotaStatus) -> Quota:

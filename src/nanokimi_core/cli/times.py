@@ -1,4 +1,4 @@
-"""Moments and durations, as people read them."""
+"""Moments, durations and numbers, as people read them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 def moment(seconds: float) -> str:
     """Write a moment, in seconds since 1970, in this machine's time; empty where there is none."""
     return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M:%S}" if seconds else ""
+
+
+def minute(when: datetime) -> str:
+    """Write a moment to the minute, in this machine's time, with its zone."""
+    return f"{when.astimezone():%Y-%m-%d %H:%M %Z}"
+
+
+def counted(count: int, thing: str) -> str:
+    """Write so many of a thing, whose name is that of one: ``1 chat``, ``2 chats``."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def lasting(seconds: float) -> str:
