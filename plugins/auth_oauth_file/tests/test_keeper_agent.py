@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -42,11 +43,14 @@ class Agent:
         self.kept = kept
         self.calls: list[tuple[tuple[Mount, ...], tuple[tuple[str, str], ...]]] = []
         self.fails = False
+        self.says = AgentError(Failure.CRASHED, "no container could be started")
+        self.owners: set[int] = set()
 
     async def refresh(self, mounts: tuple[Mount, ...], environment: tuple[tuple[str, str], ...] = ()) -> None:
         self.calls.append((mounts, environment))
+        self.owners = {path.stat().st_uid for mount in mounts for path in (mount.source, *mount.source.iterdir())}
         if self.fails:
-            raise AgentError(Failure.CRASHED, "no container could be started")
+            raise self.says
         file = next(mount.source for mount in mounts if mount.target.name == "credentials") / "kimi-code.json"
         login = json.loads(file.read_text())
         left = login["expires_at"] - self.kept.times.clock.wall()
@@ -131,6 +135,69 @@ async def test_an_agent_that_empties_the_login_has_lost_it(kept: Kept) -> None:
     with pytest.raises(LoginProblem) as caught:
         await keeper.fresh()
     assert caught.value.kind == "revoked"
+
+
+async def test_an_agent_that_fails_and_leaves_the_login_empty_has_lost_it(kept: Kept) -> None:
+    kept.log_in(900)
+    keeper = kept.keeper()
+
+    class Emptying(Agent):
+        async def refresh(self, mounts: tuple[Mount, ...], environment: tuple[tuple[str, str], ...] = ()) -> None:
+            kept.put(kept.read() | {"access_token": "", "refresh_token": "", "expires_at": 0})
+            raise AgentError(Failure.CREDENTIALS, "kimi-code wants a new login")
+
+    keeper.use_agent(Emptying(kept))
+    with pytest.raises(LoginProblem) as caught:
+        await keeper.renew(None)
+    assert (caught.value.kind, keeper.state.kind) == ("revoked", "login_needed")
+
+
+async def test_an_agent_that_wants_a_new_login_is_believed_and_not_run_again(kept: Kept) -> None:
+    login = kept.log_in(900)
+    agent, keeper = Agent(kept), kept.keeper()
+    agent.fails, agent.says = True, AgentError(Failure.CREDENTIALS, "kimi-code wants a new login")
+    keeper.use_agent(agent, HOME)
+    for _ in range(2):
+        with pytest.raises(LoginProblem, match="nanokimi auth login") as caught:
+            await keeper.renew(None)
+    assert (caught.value.kind, keeper.state.kind, len(agent.calls)) == ("refused", "login_needed", 1)
+    assert text((await keeper.fresh()).access_token) == login["access_token"]  # it lives yet
+    kept.log_in(900)
+    agent.fails = False
+    await keeper.renew(None)
+
+
+async def test_an_agent_whose_home_is_only_supposed_loses_no_login_by_not_finding_it(kept: Kept) -> None:
+    kept.log_in(900)
+    agent, keeper = Agent(kept), kept.keeper()
+    agent.fails, agent.says = True, AgentError(Failure.CREDENTIALS, "the agent wants a new login")
+    keeper.use_agent(agent)
+    with pytest.raises(AccountAway, match="wants a new login"):
+        await keeper.renew(None)
+    agent.fails = False
+    keeper.use_agent(agent, HOME)
+    await keeper.renew(None)
+
+
+async def test_a_login_that_an_agent_could_not_refresh_is_as_it_was(kept: Kept) -> None:
+    login = kept.log_in(900)
+    agent, keeper = Agent(kept), kept.keeper()
+    agent.fails = True
+    keeper.use_agent(agent, HOME)
+    with pytest.raises(AccountAway, match="no container could be started"):
+        await keeper.renew(None)
+    assert kept.read() == login
+
+
+@pytest.mark.parametrize("owner", [0, 4321])
+async def test_the_agent_finds_all_that_it_needs_as_one_users(kept: Kept, owner: int, as_user: Any) -> None:
+    kept.log_in(900)
+    os.chown(kept.credentials, owner, owner)
+    os.chown(kept.file, 1000, 1000)
+    agent, keeper = Agent(kept), kept.keeper()
+    keeper.use_agent(agent, HOME)
+    await keeper.renew(None)
+    assert agent.owners == {owner}
 
 
 async def test_without_an_agent_the_keeper_sends_nothing_in_its_place(kept: Kept) -> None:

@@ -158,6 +158,21 @@ def ensure(place: Place, name: str, user: tuple[int, int], *, locks: bool) -> No
     check(place, name, user, locks=locks)
 
 
+def settle(place: Place, name: str) -> None:
+    """See to it that a login's files, and the place of its locks, are one user's: whose its directory is.
+
+    The agent's own refresh runs as that user, without root's rights. Only to be called where no refresh is under way.
+
+    Raises:
+        LoginProblem: They can't be, or nothing can be saved there.
+        OSError: There is no room for the locks.
+    """
+    status = place.credentials.stat()
+    place.locks.mkdir(mode=0o700, exist_ok=True)
+    user = (status.st_uid, status.st_gid) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    ensure(place, name, user, locks=True)
+
+
 def check(place: Place, name: str, user: tuple[int, int], *, locks: bool) -> None:
     """Look whether the container's user can use the login.
 

@@ -15,7 +15,7 @@ from anyio import to_thread
 from nanokimi_auth_oauth_file.disk.finding import Found, find
 from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem
 from nanokimi_auth_oauth_file.disk.marks import mark_of
-from nanokimi_auth_oauth_file.keeping.agent_refresher import AGENT_HOME, AgentRefresher
+from nanokimi_auth_oauth_file.keeping.agent_refresher import AgentRefresher
 from nanokimi_auth_oauth_file.keeping.locks import PATIENCE, FileLock, LockHeld, holding
 from nanokimi_auth_oauth_file.keeping.refreshing import NotRefreshed, Refresher, Unsaved, refuse_hopeless, unwritable
 from nanokimi_auth_oauth_file.keeping.server_refresher import ServerRefresher, locked, under_locks
@@ -91,12 +91,12 @@ class Keeper:
         """Mark a login as it is now, for ``renew``; holds no secret."""
         return mark_of(login, self._context.installation)
 
-    def use_agent(self, commands: AgentCommands, home: PurePosixPath = AGENT_HOME) -> None:
+    def use_agent(self, commands: AgentCommands, home: PurePosixPath | None = None) -> None:
         """Take the agent's commands, for ``refresher = "agent"``; may be called again when its home is known.
 
         Args:
             commands: What the agent can do.
-            home: Its home in its container.
+            home: Its home in its container, where it is known.
         """
         if self._settings.refresher == "agent":
             self._refresher = AgentRefresher(self._context, self._settings, commands, home, self._patience)
