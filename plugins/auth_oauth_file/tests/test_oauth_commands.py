@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
-from nanokimi_auth_oauth_file import OAuthFile
+from nanokimi_auth_oauth_file import OAuthFile, Settings
+from nanokimi_auth_oauth_file.disk.places import name_for
 from nanokimi_core import (
     AccountAway,
     AuthStatus,
@@ -20,6 +21,7 @@ from nanokimi_core import (
     LoginNeeded,
     LogsIn,
     LogsOut,
+    Mount,
     Refreshes,
     ShowCode,
     UsesAgent,
@@ -52,6 +54,28 @@ async def log_in(auth: OAuthFile, agent: LoggingInAgent) -> AuthStatus:
     assert [type(event) for event in events] == [ShowCode, AuthStatus]
     status: AuthStatus = events[-1]
     return status
+
+
+class RefreshingAgent(LoggingInAgent):
+    """Is at a refresh until it may end, which comes to nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = anyio.Event()
+
+    async def refresh(self, mounts: tuple[Mount, ...], environment: tuple[tuple[str, str], ...] = ()) -> None:
+        self.began.set()
+        with anyio.fail_after(30):
+            await self.answer.wait()
+
+
+async def refused(auth: OAuthFile) -> None:
+    with pytest.raises(AccountAway):
+        await auth.refresh()
+
+
+def servers(cloud: Cloud) -> dict[str, str]:
+    return {"oauth_host": cloud.oauth_host, "base_url": cloud.base_url_coding}
 
 
 def left_behind(context: Context) -> list[Path]:
@@ -282,6 +306,35 @@ async def test_with_refresher_agent_the_agents_own_program_gets_the_logins_direc
     assert mounts[0].source == context.folder / "credentials"
     assert grant.mounts[0].read_only
     assert cloud.seen.sent("/oauth/token") == []
-    if os.geteuid() == 0:
-        (file,) = mounts[0].source.glob("kimi-code*.json")
-        assert file.stat().st_uid == CODE.user[0]
+    (file,) = mounts[0].source.glob("kimi-code*.json")
+    assert file.stem == name_for("kimi-code", Settings.model_validate(servers(cloud)))
+
+
+async def test_with_refresher_agent_a_turn_takes_nothing_away_from_a_refresh_that_is_under_way(
+    context: Context, cloud: Cloud, as_user: Any
+) -> None:
+    name = name_for("kimi-code", Settings.model_validate(servers(cloud)))
+    for expires_in in (900, -5):
+        file = put(context.folder / "credentials", cloud.new_login(expires_in), name)
+        async with anyio.create_task_group() as tasks:
+            auth = with_agent(context, cloud, agent := RefreshingAgent(), refresher="agent")
+            tasks.start_soon(refused, auth)
+            await agent.began.wait()
+            with anyio.move_on_after(10 if expires_in > 0 else 0.2):
+                await auth.grant(CODE)
+            assert {file.stat().st_uid, file.parent.stat().st_uid, (context.folder / "oauth").stat().st_uid} == {0}
+            agent.answer.set()
+
+
+async def test_with_refresher_agent_no_login_is_renamed_while_it_is_refreshed(context: Context, cloud: Cloud) -> None:
+    file = put(context.folder / "credentials", cloud.new_login())
+    auth = with_agent(context, cloud, agent := RefreshingAgent(), refresher="agent")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(refused, auth)
+        await agent.began.wait()
+        with anyio.move_on_after(0.2):
+            await auth.grant(CODE)
+        assert file.exists()
+        agent.answer.set()
+    await auth.grant(CODE)
+    assert not file.exists()

@@ -15,7 +15,7 @@ from nanokimi_auth_oauth_file.disk.store import Store, Stored
 from nanokimi_auth_oauth_file.keeping.keeper import Keeper
 from nanokimi_auth_oauth_file.serving import Serving
 from nanokimi_auth_oauth_file.settings import Settings
-from nanokimi_core import AgentCommands, Grant, Mount, Need
+from nanokimi_core import AccountAway, AgentCommands, ConfigError, Grant, Mount, Need
 
 
 class Grants:
@@ -56,16 +56,27 @@ class Grants:
 
     async def _served(self, need: Need, serving: Serving) -> Grant:
         if self._settings.refresher == "agent":
-            stored = await to_thread.run_sync(lambda: self._store.prepare(need))
-            self._keeper.agent = need.agent
-            if self._agent is not None:
-                self._keeper.use_agent(self._agent, need.agent_home)
+            stored = await self._for_agent(need)
         else:
             stored = await to_thread.run_sync(self._store.keep)
         name = name_for(need.agent, self._settings)
         login = await self._keeper.fresh()
         mark = await serving.show(need, login)
         return self._grant(stored, name, serving.mounts(need), login, mark)
+
+    async def _for_agent(self, need: Need) -> Stored:
+        """Find the login as the agent's own program refreshes it, and let the keeper know which agent that is."""
+        stored = await to_thread.run_sync(self._store.keep_for, need)
+        if stored.name != name_for(need.agent, self._settings):
+            try:
+                async with self._keeper.held():
+                    stored = await to_thread.run_sync(self._store.rename_for, need)
+            except ConfigError as error:
+                raise AccountAway(str(error)) from None
+        self._keeper.agent = need.agent
+        if self._agent is not None:
+            self._keeper.use_agent(self._agent, need.agent_home)
+        return stored
 
     async def _shared(self, need: Need) -> Grant:
         stored = await to_thread.run_sync(lambda: self._store.prepare(need))

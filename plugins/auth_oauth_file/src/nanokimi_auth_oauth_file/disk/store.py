@@ -54,14 +54,14 @@ class Store:
         self._served: dict[str, str] = {}
         self._busy = threading.Lock()
 
-    def find(self) -> Stored:
+    def find(self, agent: str = "kimi-code") -> Stored:
         """Find the login as NanoKimi itself uses it, changing nothing.
 
         Raises:
             LoginProblem: There is none that can be used.
         """
         place = find_place(self._settings, self._folder)
-        name = choose(place, name_for("kimi-code", self._settings))
+        name = choose(place, name_for(agent, self._settings))
         stored = Stored(name, place, self._usable(place, name, _me()))
         self._check_origin(stored)
         return stored
@@ -82,6 +82,30 @@ class Store:
         with suppress(LoginProblem):  # a full disk is the keeper's to tell; the token serves while it lives
             self._note_origin(stored.name)
         return stored
+
+    def keep_for(self, need: Need) -> Stored:
+        """Find the login that an agent's own program refreshes, and note its server.
+
+        It is given to nobody, whoever the container's user of a turn is: they see no more than its access token, and a
+        refresh that is under way must find the files' owner as it was.
+
+        Raises:
+            LoginProblem: There is none that can be used.
+        """
+        stored = self.find(need.agent) if os.geteuid() == 0 else self.look(need.agent, need.user)
+        with suppress(LoginProblem):  # as above
+            self._note_origin(stored.name)
+        return stored
+
+    def rename_for(self, need: Need) -> Stored:
+        """Give the login the name that an agent looks for. Only to be called where no refresh is under way.
+
+        Raises:
+            LoginProblem: It can't have it, or there is none that can be used.
+        """
+        with self._busy:
+            found = self.keep_for(need)
+            return Stored(self._named_for(need, found), found.place, found.login)
 
     def look(self, agent: str = "kimi-code", user: tuple[int, int] | None = None) -> Stored:
         """Find the login and check that it can be used, changing nothing.
@@ -158,15 +182,20 @@ class Store:
 
     def _prepare(self, need: Need) -> Stored:
         found = self.look(need.agent, need.user)
-        wanted = name_for(need.agent, self._settings)
-        if found.name != wanted:
-            self._rename(found, wanted)
+        wanted = self._named_for(need, found)
         if _has_locks(need.agent):
             _make(found.place.locks)
         access.ensure(found.place, wanted, need.user, locks=_has_locks(need.agent))
-        self._note_origin(wanted, formerly=found.name if found.name != wanted else None)
-        self._served[need.agent] = wanted
+        self._note_origin(wanted)
         return Stored(wanted, found.place, found.login)
+
+    def _named_for(self, need: Need, found: Stored) -> str:
+        wanted = name_for(need.agent, self._settings)
+        if found.name != wanted:
+            self._rename(found, wanted)
+            self._note_origin(wanted, formerly=found.name)
+        self._served[need.agent] = wanted
+        return wanted
 
     def _replace(self, data: bytes, login: Login, *, confirmed: bool) -> Stored:
         for token in (login.access_token, login.refresh_token):
