@@ -64,9 +64,41 @@ async def test_a_login_can_be_asked_for_when_nothing_is_lost_and_its_code_is_giv
         await nanokimi_clock.settle()
         assert club.ended == 0
         club.confirm(shown)
-        await told(bot, "I'm logged in to purse")
+        assert "waited" not in await told(bot, "I'm logged in to purse")
         assert not (await bot.status()).accounts[0].login_until
     assert club.key != old
+
+
+@anyio_test
+async def test_what_has_waited_is_spoken_of_where_the_account_was_lost_while_its_code_waited(
+    tmp_path: Path, nanokimi_clock: FakeClock
+) -> None:
+    club = Member()
+    async with bot_of(tmp_path, club, clock=nanokimi_clock) as bot:
+        await bot.says("/login", BOSS)
+        shown = await code(bot)
+        club.lose()
+        await bot.says("meanwhile", "desk")
+        await told(bot, "my account doesn't let me in", chat="desk")
+        club.confirm(shown)
+        assert "What has waited for that is answered now." in await told(bot, "I'm logged in to purse")
+
+
+@anyio_test
+async def test_where_another_account_takes_over_the_owner_reads_how_to_log_in_to_the_lost_one_from_the_chat(
+    tmp_path: Path, nanokimi_clock: FakeClock
+) -> None:
+    members: dict[str, Any] = {"work": Member(key=None), "keyed": Keyed(), "home": Member()}
+    members["keyed"].purse.key = None
+    plugins = {name: {"use": "club"} for name in members}
+    bot = bot_of(tmp_path, clubs(members), clock=nanokimi_clock, auth=list(members), plugins=plugins)
+    async with bot:
+        await bot.says("one")
+        lost = await told(bot, "My account work can't be used, so home pays until it can")
+        other = await told(bot, "My account keyed can't be used, so home pays until it can")
+        await told(bot, "one", chat="desk")
+    assert lost.endswith("\nTo log me in to it by a code that comes here: /login work")
+    assert "/login" not in other
 
 
 @anyio_test

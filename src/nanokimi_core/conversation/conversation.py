@@ -68,7 +68,7 @@ class Conversation:
         self.standings = self.seats.standings
         self.logins = Logins(settings, store, self.delivery, self.owner, instances, standings=self.standings, log=log)
         self.standings.on_change, self.standings.on_lost = self._account_changed, self.logins.is_lost
-        self.successions = Successions(self.standings, self.owner, store, log)
+        self.successions = Successions(self.standings, self.owner, store, by_code=self.logins.by_code, log=log)
         self.turns = Turns(self.pool, lambda: settings().limits, log)
         self.answering = Answering(
             settings,

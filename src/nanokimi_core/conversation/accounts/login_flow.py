@@ -44,6 +44,7 @@ class LoginFlow:
         asked: Whether the owner has asked for it.
         older: Whether the owner has an older code, which is void.
         code: As the plugin gave it; ``None`` before.
+        waited: Whether messages may have waited for it.
         answered: Whether the account's server has said what comes of it: the code doesn't count any more.
         over: Set when it has ended, and has been told of.
     """
@@ -54,6 +55,7 @@ class LoginFlow:
     asked: bool = False
     older: bool = False
     code: ShowCode | None = None
+    waited: bool = False
     answered: bool = False
     over: anyio.Event = field(default_factory=anyio.Event)
     _ends: float = 0.0  # on the event loop's clock
@@ -176,9 +178,7 @@ class LoginDesk:
     # ------------------------------------------------------------------ what comes of it
     async def _succeeded(self, flow: LoginFlow, status: AuthStatus) -> None:
         def said(to: Language) -> Phrase:
-            done = phrase(to, "owner_login_done", name=flow.name)
-            if status.who:
-                done = phrase(to, "owner_login_done_as", name=flow.name, who=status.who)
+            done = _done(flow, to, status.who)
             models, remedy = status.details.get("models", ""), status.remedy
             more = [phrase(to, "owner_login_models", models=models)] if models else []
             mend = [phrase(to, "owner_status_problem", cause=remedy)] if remedy else []
@@ -205,6 +205,14 @@ class LoginDesk:
         """Say something in several chats, in the language of each."""
         for chat in chats:
             await self._owner.tell_in(chat, say(self._owner.language_of(chat)))
+
+
+def _done(flow: LoginFlow, language: Language, who: str) -> Phrase:
+    if flow.waited:
+        bare = phrase(language, "owner_login_done", name=flow.name)
+        return phrase(language, "owner_login_done_as", name=flow.name, who=who) if who else bare
+    bare = phrase(language, "owner_login_new", name=flow.name)
+    return phrase(language, "owner_login_new_as", name=flow.name, who=who) if who else bare
 
 
 async def wants_login(instance: Instance) -> bool:

@@ -99,6 +99,8 @@ class Logins:
         instance = next((each for name in names if (each := self._that_logs_in(name)) is not None), None)
         if instance is None or self._tasks is None:
             return
+        if (flow := self._flows.get(instance.name)) is not None:
+            flow.waited = True
         if instance.name not in self._flows and instance.name not in self._met:
             self._met.add(instance.name)
             self._tasks.start_soon(self._meet, instance, name=f"the loss of {instance.name}")
@@ -108,6 +110,11 @@ class Logins:
         if self._owner.chat is None or not all(_wants_login(self._standings.down(name)) for name in names):
             return False
         return any(name in self._met or name in self._flows or name in self._notes.lost for name in names)
+
+    def by_code(self, names: Sequence[str]) -> str:
+        """Name the first of these accounts that is lost and logs in by a code; empty where none is."""
+        lost = (name for name in names if _wants_login(self._standings.down(name)))
+        return next((name for name in lost if self._that_logs_in(name) is not None), "")
 
     def changed(self, name: str, usable: bool) -> None:
         """Hear that an account has gone down, or may be used again; returns at once."""
@@ -227,6 +234,7 @@ class Logins:
         before, note = self._flows.get(instance.name), self._notes.get(instance.name)
         older = before is None and note is not None and note.waiting
         flow = self._flows[instance.name] = LoginFlow(instance, [chat], lost, asked, older)
+        flow.waited = lost or _wants_login(self._standings.down(instance.name))
         self._tasks.start_soon(self._lead, flow, before, name=f"login {instance.name}")
 
     async def _lead(self, flow: LoginFlow, before: LoginFlow | None) -> None:

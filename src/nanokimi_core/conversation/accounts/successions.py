@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from logging import Logger
 
 from nanokimi_core.conversation.accounts.chain import Account
 from nanokimi_core.conversation.accounts.standings import Standing, Standings
-from nanokimi_core.conversation.catalogue import phrase
+from nanokimi_core.conversation.catalogue import joined, phrase
 from nanokimi_core.conversation.owner import Owner
 from nanokimi_core.store import Store, StoreError
 
@@ -21,14 +21,18 @@ class Successions:
     Args:
         standings: Which accounts are down.
         owner: Who hears of it.
+        by_code: Names the first of accounts that is lost and logs in by a code; empty where none is.
         store: Remembers of which accounts the owner was told.
         log: For a store that can't be written.
     """
 
-    def __init__(self, standings: Standings, owner: Owner, store: Store, log: Logger) -> None:
+    def __init__(
+        self, standings: Standings, owner: Owner, store: Store, *, by_code: Callable[[Sequence[str]], str], log: Logger
+    ) -> None:
         self._standings = standings
         self._owner = owner
         self._store = store
+        self._by_code = by_code
         self._log = log
         self._told: set[str] = set()
 
@@ -63,6 +67,8 @@ class Successions:
             cause=f"{standing.kind.value}: {standing.why}",
             remedy=standing.remedy,
         )
+        if self._owner.chat is not None and self._by_code([name]):
+            said = joined([said, phrase(self._owner.language, "owner_account_login", id=name)])
         await self._owner.tell(f"account {name}", said)
 
     async def _note(self, name: str, *, told: bool) -> None:
