@@ -14,6 +14,7 @@ import pytest
 
 from nanokimi_core import AgentError, AgentEvent, ConfigError, Failure, Grant, Need, Text, Thought, Turn, logs
 from nanokimi_core.conversation import catalogue
+from nanokimi_core.conversation.answering import pause
 from nanokimi_core.conversation.catalogue import phrase
 from nanokimi_core.plugins import blame
 from testbed.fakes import ScriptedAuth, ScriptedBackend, ScriptedSession, bench, failing, mute, plugin, slow, until
@@ -100,6 +101,10 @@ async def test_when_the_cause_has_passed_for_one_chat_it_has_for_all(tmp_path: P
         away.clear()
         await given.net.say("three", chat="c")
         assert sorted((await given.net.until_sent(5))[2:]) == [f"answer for {chat}" for chat in "abc"]
+
+
+async def test_a_chat_that_is_held_for_weeks_is_tried_every_few_minutes() -> None:
+    assert [pause(times) for times in (1, 2, 3, 50, 10_000)] == [5.0, 10.0, 20.0, 300.0, 300.0]
 
 
 async def test_a_time_that_a_server_names_is_kept_to_for_an_hour_at_most(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ _EVER = 10 * 365 * 86_400.0
 _LONG = 20_000
 _FIRST_HOLD = 5.0
 _LONGEST_HOLD = 300.0
+_LONGEST_NAMED = 3600.0
 _LONGEST_RETRY = 60.0
 
 
@@ -183,7 +184,7 @@ class Answering:
     async def _hold(self, work: Work, message: Inbound, rules: ChatRules, error: AgentError, moment: int) -> Verdict:
         chat = f"{work.transport}:{work.chat}"
         held = self._holds[chat] = self._holds.get(chat, 0) + 1
-        wait = min(_FIRST_HOLD * 2 ** (held - 1), _LONGEST_HOLD)
+        wait = pause(held)
         if error.retry_after is not None:
             wait = max(error.retry_after.total_seconds(), 0.5)
         cause = "" if error.kind is Failure.RATE_LIMIT else f"{error.kind.value} {_about(rules)}"
@@ -195,7 +196,7 @@ class Answering:
         sentence = catalogue.held(error.kind, rules.language, retry_after=timedelta(seconds=wait))
         owed = await self._of_wait(work, message, error.kind.value, sentence)
         passed = partial(self._standings.ended_since, moment, rules.auth)
-        wait = min(wait, _HOUR)  # what a server says of days may change: a plan is renewed, a balance filled up
+        wait = min(wait, _LONGEST_NAMED)  # what a server says of days may change: a plan is renewed, a balance filled up
         return Again(wait, False, f"{error.kind.value}: {error}", cause, owed, passed)
 
     async def _of_wait(self, work: Work, message: Inbound, cause: str, sentence: Phrase) -> Sequence[Owed]:
@@ -223,6 +224,11 @@ class Answering:
             return ()
         self.unanswered += bool(each)
         return self._owed(work, message, sentence, f"{work.turn}-{cause}-{work.attempts}")
+
+
+def pause(times: int) -> float:
+    """Say for how many seconds a lane is held that was held so often for the same message."""
+    return min(_FIRST_HOLD * 2.0 ** min(times - 1, 20), _LONGEST_HOLD)
 
 
 def waits_for(passes_with: str, account: str) -> bool:
