@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from nanokimi_auth_oauth_file.disk.login import LoginProblem
 from nanokimi_auth_oauth_file.disk.writing import Reserved, serialised
 from nanokimi_auth_oauth_file.keeping.journal import Journal
+from nanokimi_auth_oauth_file.keeping.state import read_state
 from nanokimi_core import AccountAway
 from testbed.cloud_faults import Alter, Refuse
 from testbed.kept import Kept, text, until
@@ -101,6 +102,47 @@ async def test_a_read_only_disk_spends_nothing_and_names_the_folder(kept: Kept, 
     frozen.times.go(61)
     await keeper.fresh()
     assert frozen.spendable
+
+
+async def test_another_process_ends_no_trouble_with_the_disk_before_a_write_has_worked(kept: Kept, disk: Path) -> None:
+    frozen = Kept(kept.folder, kept.cloud, path=str(disk))
+    frozen.log_in(900)
+    with read_only(disk):
+        with pytest.raises(AccountAway, match="Read-only file system"):
+            await frozen.keeper().renew(None)
+        before = read_state(frozen.folder)
+        assert before is not None
+        async with frozen.running(later := frozen.keeper()):
+            await later.fresh()
+            await until(lambda: later.state.next_refresh is not None and read_state(frozen.folder) == later.state)
+        assert (later.state.kind, later.state.failing_since) == ("unwritable", before.failing_since)
+        assert later.state.last_refresh is None  # the file's own time is no refresh
+    await frozen.keeper().renew(None)
+    state = read_state(frozen.folder)
+    assert state is not None
+    assert state.kind == ""
+    assert state.last_refresh is not None
+
+
+async def test_a_new_login_ends_the_trouble_of_an_earlier_process(kept: Kept, disk: Path) -> None:
+    frozen = Kept(kept.folder, kept.cloud, path=str(disk))
+    frozen.log_in(900)
+    with read_only(disk), pytest.raises(AccountAway):
+        await frozen.keeper().renew(None)
+    frozen.put(frozen.cloud.new_login(1800) | {"expires_in": 900})
+    async with frozen.running(later := frozen.keeper()):
+        await until(lambda: later.state.next_refresh is not None)
+    assert later.state.kind == ""
+
+
+async def test_a_disk_that_an_earlier_process_could_not_write_to_is_told_again(kept: Kept, disk: Path) -> None:
+    frozen = Kept(kept.folder, kept.cloud, path=str(disk))
+    frozen.log_in(900)
+    with read_only(disk):
+        for times in (1, 2):
+            with pytest.raises(AccountAway):
+                await frozen.keeper().renew(None)
+            assert len(frozen.context.told) == times
 
 
 async def test_without_room_for_the_journal_nothing_is_spent(kept: Kept, disk: Path) -> None:

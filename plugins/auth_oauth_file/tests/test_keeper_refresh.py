@@ -246,6 +246,15 @@ async def test_the_state_can_be_read_by_another_process(kept: Kept) -> None:
     assert 350 < (state.next_refresh - state.last_refresh).total_seconds() < 410
 
 
+async def test_a_refresh_that_another_process_has_noted_stays_known(kept: Kept) -> None:
+    kept.log_in(900)
+    async with kept.running(keeper := kept.keeper()):
+        await until(lambda: keeper.state.next_refresh is not None)
+        await kept.keeper().renew(None)
+        await until(lambda: len(kept.seen) >= 3)
+        await until(lambda: keeper.state.last_refresh is not None)
+
+
 async def test_the_state_is_written_only_when_it_changes(kept: Kept) -> None:
     kept.log_in(900)
     async with kept.running(keeper := kept.keeper()):

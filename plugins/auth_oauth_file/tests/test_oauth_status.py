@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -74,6 +75,17 @@ async def test_a_login_that_is_newer_than_the_keepers_trouble_is_not_in_trouble(
     assert (await offline(context)).state == "ok"
     write_state(context.folder, KeeperState("login_needed", "refused", failing_since=datetime.now(UTC)))
     assert (await offline(context)).state == "ok"  # that was another login: this one's token was not refused
+
+
+async def test_a_login_that_is_brought_has_nothing_of_the_last_ones_trouble_and_refreshes(
+    context: Context, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    write_state(context.folder, KeeperState("unwritable", "read-only", last_refresh=now, failing_since=now))
+    await account(context).import_login(put(tmp_path / "brought", new_login(600) | {"expires_in": 900}))
+    status = await offline(context)
+    assert status.state == "ok"
+    assert "last_refresh" not in status.details
 
 
 async def test_an_ended_token_is_nothing_to_be_mended(context: Context) -> None:

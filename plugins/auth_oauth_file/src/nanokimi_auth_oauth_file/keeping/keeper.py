@@ -6,7 +6,7 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 
 import anyio
@@ -141,7 +141,6 @@ class Keeper:
 
     async def run(self) -> None:
         """Refresh whenever it is due, and notice a file that changed; until cancelled."""
-        await self._trouble.recall()
         while True:
             pause = await self._round()
             await self._trouble.write()
@@ -175,6 +174,7 @@ class Keeper:
     # ----------------------------------------------------------------- looking
     async def _look(self) -> Found:
         async with self._looking:
+            await self._trouble.recall()
             try:
                 found = await to_thread.run_sync(find, self._settings, self._context.folder, self.agent)
             except LoginProblem as problem:
@@ -208,9 +208,9 @@ class Keeper:
                 del self._spans[next(iter(self._spans))]
         if self._changed is not None and not login.revoked:
             await self._changed(login)
-        self._mark = mark
+        first, self._mark = self._mark is None, mark
         if self._unsaved is None and self._lives(login):
-            await self._trouble.over()
+            await (self._trouble.seen(login.expires_at - login.expires_in) if first else self._trouble.over())
 
     def _span(self, login: Login) -> tuple[Span, float]:
         return self._spans.get(self.mark(login)) or (Span(login, self._clock), 0.0)
@@ -254,7 +254,7 @@ class Keeper:
             pass
         except LoginProblem as problem:
             await self._trouble.lost(problem, serves=login is not None and self._lives(login))
-            self._trouble.plan(None, None)
+            self._trouble.plan(None)
             return self._interval
         return await self._planned(login) if login is not None else self._interval
 
@@ -266,10 +266,8 @@ class Keeper:
         return min(max(self._due_in(login), self._trouble.left(), _SHORTEST), self._interval)
 
     def _plan(self, login: Login) -> None:
-        issued = login.expires_at - login.expires_in
-        last = datetime.fromtimestamp(issued, UTC) if login.expires_in and issued > 0 else None
         pause = max(self._due_in(login), self._trouble.left())
-        self._trouble.plan(last, self._clock.wall() + pause if self._may_refresh(login) else None)
+        self._trouble.plan(self._clock.wall() + pause if self._may_refresh(login) else None)
 
     def _may_refresh(self, login: Login) -> bool:
         return not self._stands_back and not self._is_lost(login)
@@ -310,6 +308,7 @@ class Keeper:
             until = f"{login.until:%Y-%m-%d %H:%M:%S} UTC" if login.until else "an unknown time"
             self._context.log.info("the login was refreshed; its access token lasts until %s", until)
             await self._trouble.over()
+            self._trouble.refreshed()
         else:
             self._failure = self._unsaved.why
             await self._trouble.unsaved(self._failure)
@@ -330,7 +329,7 @@ class Keeper:
         if problem.kind in ("refused", "revoked", "expired"):
             self._lost = (self.mark(found.login), problem)
         await self._trouble.lost(problem)
-        self._trouble.plan(None, None)
+        self._trouble.plan(None)
         await self._trouble.write()
 
     async def _refresh(self, found: Found, force: bool) -> Login | Unsaved:

@@ -29,7 +29,7 @@ class KeeperState:
             memory only. Empty where all is well.
         cause: What was seen; no secret.
         remedy: What the owner can do, if anything.
-        last_refresh: When the login got new tokens last, as far as it is known.
+        last_refresh: When a keeper of this instance got new tokens last; not when somebody else did, or by a login.
         next_refresh: When the next is due, or will be tried again.
         failing_since: Since when no refresh has worked.
     """

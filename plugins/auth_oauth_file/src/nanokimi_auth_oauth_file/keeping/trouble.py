@@ -17,6 +17,8 @@ from nanokimi_core import Context
 _FIRST, _LONGEST, _MOST_ASKED = 2.0, 60.0, 900.0
 _SAME = 1.0
 _LOUD = ("unwritable", "unsaved")
+_LASTING = ("unwritable", "denied")
+"""What doesn't pass because another process looks at it."""
 
 
 class Trouble:
@@ -39,6 +41,8 @@ class Trouble:
         self._again_at = float("-inf")
         self._warned = False
         self._written: KeeperState | None = None
+        self._asked = False
+        self._earlier = False
         self.state = KeeperState()
 
     def left(self) -> float:
@@ -75,12 +79,24 @@ class Trouble:
             self._context.log.warning("%s", problem.cause)
             self._since = self._since or self._clock.steady()
             self._show(KeeperState("login_needed", problem.cause, remedy))
+        self._earlier = False
         if problem.kind == "refused" and serves:
             self._warned = True
             await self._tell(f"{problem.cause}; {remedy}")
 
+    async def seen(self, issued: float) -> None:
+        """Note that there is a login, which lives, that this process hasn't seen before.
+
+        Args:
+            issued: When, in seconds since 1970. One that was there in an earlier process's trouble ends it not.
+        """
+        since = self.state.failing_since
+        if not self._earlier or since is None or issued > since.timestamp():
+            await self.over()
+
     async def over(self) -> None:
         """Note that all is well."""
+        self._earlier = False
         self._failures = 0
         self._again_at = float("-inf")
         self._since = None
@@ -106,28 +122,43 @@ class Trouble:
         said = f"refreshing the Kimi login has failed for {self._warn_after / 60:g} minutes; its access token {until}"
         await self._tell(". ".join(filter(None, [said, self.state.cause, self.state.remedy])))
 
-    def plan(self, last: datetime | None, next_at: float | None) -> None:
-        """Note the times of the refreshes; ``next_at`` is in seconds since 1970."""
+    def refreshed(self) -> None:
+        """Note that the login has been refreshed just now."""
+        self.state = replace(self.state, last_refresh=datetime.fromtimestamp(self._clock.wall(), UTC))
+
+    def plan(self, next_at: float | None) -> None:
+        """Note when the next refresh is due, in seconds since 1970."""
         following = datetime.fromtimestamp(next_at, UTC) if next_at is not None else None
         before = self.state.next_refresh
         if before is not None and following is not None and abs((following - before).total_seconds()) < _SAME:
             following = before
-        self.state = replace(self.state, last_refresh=last or self.state.last_refresh, next_refresh=following)
+        self.state = replace(self.state, next_refresh=following)
 
     async def write(self) -> None:
-        """Write the state down, if it has changed."""
+        """Write the state down, if it has changed; a refresh that another process has noted since stays known."""
         if self.state != self._written:
-            self._written = self.state
+            there = await to_thread.run_sync(read_state, self._context.folder)
+            known = [state.last_refresh for state in (there, self.state) if state and state.last_refresh]
+            self.state = self._written = replace(self.state, last_refresh=max(known, default=None))
             await to_thread.run_sync(write_state, self._context.folder, self.state)
 
     async def recall(self) -> None:
-        """Take up from an earlier process what of its state is of use."""
+        """Take up, once, what of an earlier process's state is of use."""
+        if self._asked:
+            return
+        self._asked = True
         before = await to_thread.run_sync(read_state, self._context.folder)
-        if before is not None and self.state.last_refresh is None:
+        if before is None:
+            return
+        if before.kind in _LASTING and not self.state.kind:
+            self._earlier, self._warned = True, before.kind in _LOUD
+            self.state = before
+        elif self.state.last_refresh is None:
             self.state = replace(self.state, last_refresh=before.last_refresh)
 
     async def _begin(self, state: KeeperState) -> None:
-        news = (state.kind, state.cause) != (self.state.kind, self.state.cause)
+        news = self._earlier or (state.kind, state.cause) != (self.state.kind, self.state.cause)
+        self._earlier = False
         if self._since is None:
             self._since = self._clock.steady()
         self._show(state)
