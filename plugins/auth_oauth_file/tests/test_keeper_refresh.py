@@ -251,8 +251,10 @@ async def test_a_refresh_that_another_process_has_noted_stays_known(kept: Kept) 
     async with kept.running(keeper := kept.keeper()):
         await until(lambda: keeper.state.next_refresh is not None)
         await kept.keeper().renew(None)
-        await until(lambda: len(kept.seen) >= 3)
-        await until(lambda: keeper.state.last_refresh is not None)
+        kept.log_in(3600)
+        await until(lambda: kept.seen[-1].expires_in == 3600)
+        await until(lambda: keeper.state.next_refresh == getattr(read_state(kept.folder), "next_refresh", None))
+    assert getattr(read_state(kept.folder), "last_refresh", None) is not None
 
 
 async def test_the_state_is_written_only_when_it_changes(kept: Kept) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from nanokimi_auth_oauth_file import Settings
 from nanokimi_auth_oauth_file.checks import check
-from nanokimi_auth_oauth_file.keeping.state import KeeperState, write_state
+from nanokimi_auth_oauth_file.keeping.state import KeeperState, note_refresh, write_state
 from nanokimi_core import AuthStatus, Context
 from testbed.cloud import Cloud
 from testbed.subscription import CODE, account, new_login, put
@@ -81,7 +81,8 @@ async def test_a_login_that_is_brought_has_nothing_of_the_last_ones_trouble_and_
     context: Context, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
-    write_state(context.folder, KeeperState("unwritable", "read-only", last_refresh=now, failing_since=now))
+    write_state(context.folder, KeeperState("unwritable", "read-only", failing_since=now))
+    note_refresh(context.folder, now)
     await account(context).import_login(put(tmp_path / "brought", new_login(600) | {"expires_in": 900}))
     status = await offline(context)
     assert status.state == "ok"

@@ -19,7 +19,7 @@ from nanokimi_auth_oauth_file.disk.store import Store, Stored
 from nanokimi_auth_oauth_file.grants import Grants
 from nanokimi_auth_oauth_file.keeping.journal import Journal
 from nanokimi_auth_oauth_file.keeping.keeper import LOOK, Keeper
-from nanokimi_auth_oauth_file.keeping.state import KeeperState, write_state
+from nanokimi_auth_oauth_file.keeping.state import forget_state
 from nanokimi_auth_oauth_file.model_api.api import ModelApi, NoAnswer
 from nanokimi_auth_oauth_file.model_api.refused import Shortages
 from nanokimi_auth_oauth_file.model_api.refusing import Refusing
@@ -230,7 +230,7 @@ class OAuthFile:
     async def _taken(self, stored: Stored) -> None:
         """Let all that is kept about the old login go, and show the agents the new one."""
         await _in_thread(self._forget)
-        await _in_thread(lambda: write_state(self._context.folder, KeeperState()))
+        await _in_thread(lambda: forget_state(self._context.folder))
         if stored.login is not None and not stored.login.expired(time.time()):
             await self._changed(stored.login)
 

@@ -308,11 +308,11 @@ class Keeper:
             until = f"{login.until:%Y-%m-%d %H:%M:%S} UTC" if login.until else "an unknown time"
             self._context.log.info("the login was refreshed; its access token lasts until %s", until)
             await self._trouble.over()
-            self._trouble.refreshed()
         else:
             self._failure = self._unsaved.why
             await self._trouble.unsaved(self._failure)
         self._plan(login)
+        await self._trouble.refreshed()
         await self._trouble.write()
         return login
 

@@ -14,6 +14,7 @@ from nanokimi_core import write_private
 Kind = Literal["", "login_needed", "away", "denied", "unwritable", "locked", "unsaved"]
 
 _FILE = "keeper.json"
+_REFRESHED = "refreshed.json"
 _LARGEST = 65_536
 _KINDS: tuple[Kind, ...] = ("", "login_needed", "away", "denied", "unwritable", "locked", "unsaved")
 
@@ -48,20 +49,41 @@ def read_state(folder: Path) -> KeeperState | None:
     Args:
         folder: The instance's own.
     """
-    try:
-        with (folder / _FILE).open("rb") as stream:
-            found = json.loads(stream.read(_LARGEST))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return _state(found) if isinstance(found, dict) else None
+    found, refreshed = _read(folder / _FILE), _read(folder / _REFRESHED)
+    return _state(found | {"last_refresh": refreshed.get("at")}) if found or refreshed else None
 
 
 def write_state(folder: Path, state: KeeperState) -> None:
-    """Write it down; a full disk loses the note, and nothing else."""
-    said = {field.name: getattr(state, field.name) for field in fields(state)}
+    """Write it down, but for ``last_refresh``; a full disk loses the note, and nothing else."""
+    said = {field.name: getattr(state, field.name) for field in fields(state) if field.name != "last_refresh"}
     written = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in said.items()}
+    _write(folder / _FILE, written)
+
+
+def note_refresh(folder: Path, at: datetime) -> None:
+    """Write down when a keeper has refreshed, by itself: another process's keeper writes its state at any moment."""
+    _write(folder / _REFRESHED, {"at": at.isoformat()})
+
+
+def forget_state(folder: Path) -> None:
+    """Forget all that keepers have said: there is another login now."""
+    for name in (_FILE, _REFRESHED):
+        with suppress(OSError):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            found = json.loads(stream.read(_LARGEST))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
     with suppress(OSError):
-        write_private(folder / _FILE, json.dumps(written).encode())
+        write_private(file, json.dumps(content).encode())
 
 
 def _state(found: dict[str, Any]) -> KeeperState:

@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from nanokimi_auth_oauth_file.disk.login import LoginProblem, for_instance
 from nanokimi_auth_oauth_file.keeping.refreshing import NotRefreshed
-from nanokimi_auth_oauth_file.keeping.state import KeeperState, read_state, write_state
+from nanokimi_auth_oauth_file.keeping.state import KeeperState, note_refresh, read_state, write_state
 from nanokimi_auth_oauth_file.keeping.timing import Clock
 from nanokimi_core import Context
 
@@ -122,9 +122,11 @@ class Trouble:
         said = f"refreshing the Kimi login has failed for {self._warn_after / 60:g} minutes; its access token {until}"
         await self._tell(". ".join(filter(None, [said, self.state.cause, self.state.remedy])))
 
-    def refreshed(self) -> None:
+    async def refreshed(self) -> None:
         """Note that the login has been refreshed just now."""
-        self.state = replace(self.state, last_refresh=datetime.fromtimestamp(self._clock.wall(), UTC))
+        at = datetime.fromtimestamp(self._clock.wall(), UTC)
+        self.state = replace(self.state, last_refresh=at)
+        await to_thread.run_sync(note_refresh, self._context.folder, at)
 
     def plan(self, next_at: float | None) -> None:
         """Note when the next refresh is due, in seconds since 1970."""
@@ -135,11 +137,9 @@ class Trouble:
         self.state = replace(self.state, next_refresh=following)
 
     async def write(self) -> None:
-        """Write the state down, if it has changed; a refresh that another process has noted since stays known."""
+        """Write the state down, if it has changed."""
         if self.state != self._written:
-            there = await to_thread.run_sync(read_state, self._context.folder)
-            known = [state.last_refresh for state in (there, self.state) if state and state.last_refresh]
-            self.state = self._written = replace(self.state, last_refresh=max(known, default=None))
+            self._written = self.state
             await to_thread.run_sync(write_state, self._context.folder, self.state)
 
     async def recall(self) -> None:
