@@ -67,6 +67,19 @@ def test_an_outside_cause_says_that_the_message_is_kept(language: Language) -> N
 
 
 @languages
+def test_in_the_console_a_message_is_called_kept_only_where_somebody_stays_for_its_answer(language: Language) -> None:
+    kept = {"en": "is kept", "es": "está guardado"}[language]
+    outside = [kind for kind in Failure if kind.outside]
+    stays, once = ([catalogue.away(kind, language, once=each) for kind in outside] for each in (False, True))
+    assert len({*stays, *once}) == 2 * len(outside)
+    assert all(kept in sentence for sentence in stays)
+    assert not any(kept in sentence for sentence in once)
+    login = catalogue.away(Failure.CREDENTIALS, language, login="work")
+    assert login.endswith("/login work")
+    assert catalogue.away(Failure.CRASHED, language) == phrase(language, "fault")
+
+
+@languages
 def test_what_is_given_up_has_a_sentence_for_each_cause_within_the_message(language: Language) -> None:
     inside = {catalogue.gave_up(kind, language) for kind in Failure if not kind.outside}
     other = {catalogue.gave_up(kind, language) for kind in (*(kind for kind in Failure if kind.outside), None)}

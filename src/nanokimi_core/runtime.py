@@ -248,7 +248,7 @@ class Assistant:
         if self._console is None:
             self._console = JoinedConsole(self.settings.assistant, lambda: self.conversation.answering.unanswered)
             self._work.start_soon(self.receive, "console", self._console, "the console")
-        with self._console.reserved():
+        with self._console.reserved(once=drop):
             if drop:
                 await self.drop_waiting(*CONSOLE)
             try:

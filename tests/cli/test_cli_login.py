@@ -16,6 +16,8 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from cli.service import service
 from cli.test_reference import documented
 from kit.auths_server import ClubServer
+from nanokimi_core import Failure
+from nanokimi_core.conversation.catalogue import away, phrase
 from testbed.site import Call, Site, Terminal
 
 TABLE = '[plugins.club]\nport = {port}\nword = "word-canary-0123456789"\n'
@@ -169,6 +171,39 @@ def test_a_running_process_uses_the_login_from_the_next_message_on_and_says_for_
     assert listed["accounts"][0]["live"] == {"serves": True, "chats": 1, "down": "", "login_until": ""}
     told_of: Any = documented("status")["accounts"]
     assert whole["accounts"][0].keys() == told_of[0].keys()
+
+
+def test_a_single_question_to_a_lost_account_is_told_to_come_again_and_the_log_names_both_ways_to_log_in(
+    members: Members, site: Site
+) -> None:
+    site.write("payer", PAYER)
+    site.toml('backend = "payer"\nauth = "club"\n' + TABLE.format(port=members.server.port))
+    done = site.run("chat", "--once", "hello")
+    assert (done.returncode, done.stdout) == (1, away(Failure.CREDENTIALS, "en", once=True) + "\n")
+    told = done.stderr.splitlines()
+    assert sorted(line.partition(": credentials")[0] for line in told[:-1]) == [
+        f"nanokimi: {phrase('en', 'owner_login_console', name='club')}",
+        "nanokimi: console:local: attempt 1 failed",
+    ]
+    assert told[-1] == "What got no answer is dropped, since nobody waits for it any more; ask it again."
+    assert "kept" not in done.stdout + done.stderr
+
+
+def test_in_the_console_a_lost_account_is_logged_in_to_by_the_order_that_the_sentence_names(
+    members: Members, site: Site
+) -> None:
+    site.write("payer", PAYER)
+    site.toml('backend = "payer"\nauth = "club"\n' + TABLE.format(port=members.server.port))
+    assert "Owner: the console (nanokimi chat)\n" in site.run("status").stdout
+    with site.terminal("chat") as terminal:
+        terminal.until("Ctrl-D ends")
+        terminal.type("hello\n")
+        told = terminal.until("write here: /login club")
+        assert "is kept, and I'll answer as soon as I can" in " ".join(told.split())
+        assert "owner has been told" not in " ".join(terminal.seen.split())
+        terminal.type("/login club\n")
+        members.answer(terminal.until("It counts until"), "confirmed")
+        terminal.until("paid for club-1")
 
 
 def test_a_login_that_is_declined_exits_with_1_and_one_sentence(members: Members, site: Site) -> None:

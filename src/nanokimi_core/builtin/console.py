@@ -40,6 +40,7 @@ class Console:
     taken when the one before has been answered; answers to anything else go to standard error.
 
     Attributes:
+        asks_once: Nobody stays to read a late answer.
         lost: Lines that the core could not keep.
 
     Args:
@@ -53,6 +54,7 @@ class Console:
         self._once = config.once
         self._assistant = assistant
         self._terminal = sys.stdin is not None and sys.stdin.isatty() and config.once is None
+        self.asks_once = not self._terminal
         self._closed = False
         self._asked = ""
         self._answered = anyio.Event()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 
 import typer
 
 from nanokimi_core.cli.guard import FAILED
+from nanokimi_core.cli.opening import find_setup
 from nanokimi_core.cli.options import Config, Json, command, new_app
 from nanokimi_core.cli.output import say, say_json, say_table
 from nanokimi_core.cli.reaching import with_operations
@@ -39,7 +41,7 @@ def status(ctx: typer.Context, json: Json = False, config: Config = None) -> Non
     if json:
         say_json({"ok": found.running and not broken, **found.as_json(), "broken": broken})
     else:
-        _show(found, broken)
+        _show(found, broken, "" if found.owner else _without_owner(ctx, config, found))
     if broken or not found.running:
         raise typer.Exit(FAILED)
 
@@ -85,13 +87,13 @@ def _sum(name: str, total: int, parts: Sequence[tuple[str, int]]) -> str:
     return f"{total} {name} {sign} {' + '.join(f'{count} {part}' for part, count in parts)}"
 
 
-def _show(found: Status, broken: Sequence[str]) -> None:
+def _show(found: Status, broken: Sequence[str], nobody: str) -> None:
     if found.running:
         since = f" for {lasting(time.time() - found.since)}" if found.since else ""
         say(f"{found.assistant} runs{since} (nanokimi {found.version}, process {found.process}).")
     else:
         say(f"{found.assistant} does not run; start it with: nanokimi run")
-    say(f"Owner: {found.owner or 'nobody yet'}")
+    say(f"Owner: {found.owner or nobody}")
     if found.instances and found.running:
         rows = [
             [each.kind, each.name, _state(each), moment(each.since), str(each.restarts), each.last_error]
@@ -109,6 +111,14 @@ def _show(found: Status, broken: Sequence[str]) -> None:
         say(line)
     for sentence in broken:
         say(f"\n-> {sentence}")
+
+
+def _without_owner(ctx: typer.Context, config: Path | None, found: Status) -> str:
+    """Say who gives orders where nobody has become the owner."""
+    transports = [each.name for each in found.instances if each.kind == "transport"]
+    if not found.running:
+        transports = list(find_setup(ctx, config).settings.transports)
+    return "the console (nanokimi chat)" if transports == ["console"] else "nobody yet"
 
 
 def show_accounts(accounts: Sequence[AccountStatus]) -> None:

@@ -39,6 +39,9 @@ class JoinedConsole:
     Args:
         assistant: What the assistant is called.
         failures: Counts the turns of the console's chat that have failed in this process.
+
+    Attributes:
+        asks_once: The terminal that has joined asks for single answers, and nobody stays to read a late one.
     """
 
     traits = Console.traits
@@ -49,11 +52,15 @@ class JoinedConsole:
         self._inbox: Inbox | None = None
         self._running = anyio.Event()
         self._reserved = False
+        self.asks_once = False
         self._terminal: _Terminal | None = None
 
     @contextmanager
-    def reserved(self) -> Iterator[None]:
+    def reserved(self, *, once: bool = False) -> Iterator[None]:
         """Keep the console for one terminal.
+
+        Args:
+            once: It asks for single answers.
 
         Raises:
             CommandError: It is another's.
@@ -61,11 +68,11 @@ class JoinedConsole:
         if self._reserved:
             said = "another terminal has joined this assistant's console already"
             raise CommandError(said, remedy="leave it there with Ctrl-D")
-        self._reserved = True
+        self._reserved, self.asks_once = True, once
         try:
             yield
         finally:
-            self._reserved = False
+            self._reserved = self.asks_once = False
 
     async def run(self, inbox: Inbox) -> None:
         """Let terminals join, until cancelled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from logging import Logger
+from logging import INFO, WARNING, Logger
 
 import anyio.to_thread
 
@@ -50,6 +50,7 @@ class Answering:
         successions: Tells the owner who serves in place of whom.
         passed: Told of a cause that has passed; whether lanes were held for it.
         gets_code: Whether the owner hears of the loss of these accounts by a code to log in with.
+        by_code: Names the first of accounts that is lost and logs in by a code; empty where none is.
         log: For what nobody needs to be told.
 
     Attributes:
@@ -70,6 +71,7 @@ class Answering:
         successions: Successions,
         passed: Callable[[str], bool],
         gets_code: Callable[[Sequence[str]], bool],
+        by_code: Callable[[Sequence[str]], str],
         log: Logger,
     ) -> None:
         self._settings = settings
@@ -82,9 +84,11 @@ class Answering:
         self._successions = successions
         self._passed = passed
         self._gets_code = gets_code
+        self._by_code = by_code
         self._log = log
         self._holds: dict[str, int] = {}
         self._away: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         self.failed = 0
         self.unanswered = 0
 
@@ -151,6 +155,8 @@ class Answering:
 
     async def _worked(self, work: Work, rules: ChatRules) -> None:
         """Note that all that this work needed is there."""
+        if self._logged:
+            self._logged.pop(f"{work.transport}:{work.chat}", None)
         if self._holds:
             self._holds.pop(f"{work.transport}:{work.chat}", None)
         here = f"{work.transport}:{work.chat}"
@@ -167,8 +173,11 @@ class Answering:
         self.failed += 1
         chat = f"{work.transport}:{work.chat}"
         said = f"{error.kind.value}: {error}; {error.remedy}" if error.remedy else f"{error.kind.value}: {error}"
-        self._log.warning("%s: attempt %d failed: %s", chat, work.attempts, said)
+        self._log.log(
+            INFO if self._logged.get(chat) == said else WARNING, "%s: attempt %d failed: %s", chat, work.attempts, said
+        )
         if error.kind.outside:
+            self._logged[chat] = said
             return await self._hold(work, message, rules, error, moment)
         if work.attempts < self._settings().limits.max_attempts:
             wait = error.retry_after.total_seconds() if error.retry_after else 4.0 ** (work.attempts - 1)
@@ -188,16 +197,25 @@ class Answering:
         if error.retry_after is not None:
             wait = max(error.retry_after.total_seconds(), 0.5)
         cause = "" if error.kind is Failure.RATE_LIMIT else f"{error.kind.value} {_about(rules)}"
-        if error.kind is not Failure.CREDENTIALS or not self._gets_code(rules.auth):
+        once = self._asks_once(work)
+        if not once and (error.kind is not Failure.CREDENTIALS or not self._gets_code(rules.auth)):
             if cause:
                 chat = self._away.setdefault(cause, chat)
             said = phrase(self._owner.language, "owner_held", chat=chat, cause=_cause(error), remedy=error.remedy)
             await self._owner.tell(f"held {cause or chat}", said)
         sentence = catalogue.held(error.kind, rules.language, retry_after=timedelta(seconds=wait))
+        if work.transport == "console":
+            login = self._by_code(rules.auth) if error.kind is Failure.CREDENTIALS else ""
+            sentence = catalogue.away(error.kind, rules.language, once=once, login=login)
         owed = await self._of_wait(work, message, error.kind.value, sentence)
         passed = partial(self._standings.ended_since, moment, rules.auth)
-        wait = min(wait, _LONGEST_NAMED)  # what a server says of days may change: a plan is renewed, a balance filled up
+        wait = min(wait, _LONGEST_NAMED)  # what a server says of days may change: a plan is renewed
         return Again(wait, False, f"{error.kind.value}: {error}", cause, owed, passed)
+
+    def _asks_once(self, work: Work) -> bool:
+        """Whether it comes from a console where nobody stays: then its message isn't kept for a late answer."""
+        route = self._delivery.route(work.transport) if work.transport == "console" else None
+        return route is not None and bool(getattr(route.transport, "asks_once", False))
 
     async def _of_wait(self, work: Work, message: Inbound, cause: str, sentence: Phrase) -> Sequence[Owed]:
         """Give what a chat is told of a message that waits: once for it, however often it is tried."""

@@ -81,6 +81,7 @@ class Conversation:
             successions=self.successions,
             passed=lambda cause: self.lanes.passed(cause),
             gets_code=self.logins.takes_care_of,
+            by_code=self.logins.by_code,
             log=log,
         )
         self.lanes = Lanes(

@@ -16,7 +16,7 @@ from nanokimi_core.contracts.auth import ImportsLogin, LogsIn, TakesKey
 from nanokimi_core.conversation.accounts.login_flow import LoginDesk, LoginFlow, wants_login
 from nanokimi_core.conversation.accounts.login_notes import LoginNotes
 from nanokimi_core.conversation.accounts.standings import Standing, Standings
-from nanokimi_core.conversation.catalogue import phrase
+from nanokimi_core.conversation.catalogue import Key, phrase
 from nanokimi_core.conversation.owner import Owner
 from nanokimi_core.delivery import Delivery
 from nanokimi_core.errors import CommandError, LoginNeeded
@@ -140,7 +140,9 @@ class Logins:
             if chat is None:
                 if name not in self._said:
                     self._said.add(name)
-                    self._owner.note(phrase(self._owner.language, "owner_login_terminal", name=name))
+                    only = self._settings().transports == ("console",)
+                    key: Key = "owner_login_console" if only else "owner_login_terminal"
+                    self._owner.note(phrase(self._owner.language, key, name=name))
             elif (note is not None and note.lost and not note.waiting) or not await wants_login(instance):
                 return
             elif note is not None and note.codes >= _MOST_UNASKED:

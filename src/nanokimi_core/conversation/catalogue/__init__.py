@@ -6,6 +6,7 @@ A sentence is chosen by its key and made by ``phrase``. To add a language, write
 from nanokimi_core.conversation.catalogue.keys import Key
 from nanokimi_core.conversation.catalogue.phrases import LANGUAGES, Phrase, joined, phrase
 from nanokimi_core.conversation.catalogue.sentences import (
+    away,
     gave_up,
     held,
     kind_of,
@@ -19,6 +20,7 @@ __all__ = [
     "LANGUAGES",
     "Key",
     "Phrase",
+    "away",
     "gave_up",
     "held",
     "joined",

@@ -33,6 +33,14 @@ ENGLISH: Final[Mapping[Key, str]] = {
     "has been told, and I'll answer as soon as I can.",
     "held_model": "I'm away for the moment: I'm set up wrongly. Your message is kept, my owner has been told, and "
     "I'll answer as soon as I can.",
+    "away_credentials": "I'm away for the moment: my account doesn't let me in.",
+    "away_quota": "I'm away for the moment: my account is used up.",
+    "away_rate_limit": "I'm asked too much at the moment.",
+    "away_engine": "I'm away for the moment: the machine that I work on isn't ready.",
+    "away_model": "I'm away for the moment: I'm set up wrongly.",
+    "away_kept": "{away} Your message is kept, and I'll answer as soon as I can.",
+    "away_once": "{away} Please ask again when that has passed.",
+    "away_login": "To log me in, write here: /login {name}",
     "gave_up": "I tried your message several times without success and gave it up; my owner has been told.",
     "gave_up_crashed": "I stumbled over your message each time that I tried and gave it up; my owner has been told.",
     "gave_up_out_of_memory": "Your message takes more memory than I have, so I gave it up; please try something "
@@ -146,6 +154,8 @@ It counts until {until}. For another one after that: /login {name}""",
     "one: /login {name}",
     "owner_login_terminal": "{name} doesn't let me in any more, and there is no owner's chat to send a code to; in a "
     "terminal: nanokimi auth login {name}",
+    "owner_login_console": "{name} doesn't let me in any more; to log me in, write /login {name} in nanokimi chat, or "
+    "in a terminal: nanokimi auth login {name}",
     "owner_login_not_by_code": "{name} doesn't log in by a code.",
     "owner_login_by_key": "Store its key in a terminal on my machine, never in a chat: nanokimi auth set-key --plugin "
     "{name}",

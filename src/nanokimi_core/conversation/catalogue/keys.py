@@ -24,6 +24,15 @@ Key = Literal[
     "held_rate_limit",
     "held_engine",
     "held_model",
+    # the same in the console
+    "away_credentials",
+    "away_quota",
+    "away_rate_limit",
+    "away_engine",
+    "away_model",
+    "away_kept",
+    "away_once",
+    "away_login",
     # it was tried as often as may be
     "gave_up",
     "gave_up_crashed",
@@ -114,6 +123,7 @@ Key = Literal[
     "owner_login_failed",
     "owner_login_void",
     "owner_login_terminal",
+    "owner_login_console",
     "owner_login_not_by_code",
     "owner_login_by_key",
     "owner_login_by_file",

@@ -26,6 +26,13 @@ _HELD: Final[dict[Failure, Key]] = {
     Failure.ENGINE: "held_engine",
     Failure.MODEL: "held_model",
 }
+_AWAY: Final[dict[Failure, Key]] = {
+    Failure.CREDENTIALS: "away_credentials",
+    Failure.QUOTA: "away_quota",
+    Failure.RATE_LIMIT: "away_rate_limit",
+    Failure.ENGINE: "away_engine",
+    Failure.MODEL: "away_model",
+}
 _GIVEN_UP: Final[dict[Failure, Key]] = {
     Failure.CRASHED: "gave_up_crashed",
     Failure.OUT_OF_MEMORY: "gave_up_out_of_memory",
@@ -39,6 +46,24 @@ _KINDS: Final[dict[ChatKind, Key]] = {"direct": "kind_direct", "group": "kind_gr
 def held(kind: Failure, language: Language, *, retry_after: timedelta | None = None) -> Phrase:
     """Say in a chat that its messages are kept until an outside cause has passed; ``fault`` where it isn't one."""
     return phrase(language, _HELD.get(kind, "fault"), later=later(retry_after, language))
+
+
+def away(kind: Failure, language: Language, *, once: bool = False, login: str = "") -> Phrase:
+    """Say in the console, which is the owner's, that an outside cause stands in the way; ``fault`` where it isn't one.
+
+    Args:
+        kind: The cause.
+        language: The console's.
+        once: Nobody stays there to read a late answer.
+        login: The account that ``/login`` would help; empty where none is.
+    """
+    if kind not in _AWAY:
+        return phrase(language, "fault")
+    cause = phrase(language, _AWAY[kind])
+    if once:
+        return phrase(language, "away_once", away=cause)
+    said = phrase(language, "away_kept", away=cause)
+    return joined([said, phrase(language, "away_login", name=login)]) if login else said
 
 
 def gave_up(kind: Failure | None, language: Language) -> Phrase:

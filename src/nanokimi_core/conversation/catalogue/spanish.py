@@ -34,6 +34,14 @@ SPANISH: Final[Mapping[Key, str]] = {
     "guardado, mi dueño ya está avisado, y responderé en cuanto pueda.",
     "held_model": "No estoy disponible por ahora: estoy mal configurado. Tu mensaje está guardado, mi dueño ya está "
     "avisado, y responderé en cuanto pueda.",
+    "away_credentials": "No estoy disponible por ahora: mi cuenta no me deja entrar.",
+    "away_quota": "No estoy disponible por ahora: mi cuenta está agotada.",
+    "away_rate_limit": "Ahora mismo me preguntan demasiado.",
+    "away_engine": "No estoy disponible por ahora: la máquina en la que trabajo no está lista.",
+    "away_model": "No estoy disponible por ahora: estoy mal configurado.",
+    "away_kept": "{away} Tu mensaje está guardado, y responderé en cuanto pueda.",
+    "away_once": "{away} Pregúntame otra vez cuando haya pasado, por favor.",
+    "away_login": "Para que inicie sesión, escribe aquí: /login {name}",
     "gave_up": "He intentado responder a tu mensaje varias veces sin éxito y lo he dejado; mi dueño ya está avisado.",
     "gave_up_crashed": "He tropezado con tu mensaje en cada intento y lo he dejado; mi dueño ya está avisado.",
     "gave_up_out_of_memory": "Tu mensaje necesita más memoria de la que tengo y lo he dejado; prueba con algo más "
@@ -149,6 +157,8 @@ Vale hasta las {until}. Para otro después: /login {name}""",
     "/login {name}",
     "owner_login_terminal": "{name} ya no me deja entrar, y no hay chat del dueño al que mandar un código; en un "
     "terminal: nanokimi auth login {name}",
+    "owner_login_console": "{name} ya no me deja entrar; para que inicie sesión, escribe /login {name} en nanokimi "
+    "chat, o en un terminal: nanokimi auth login {name}",
     "owner_login_not_by_code": "En {name} no se inicia sesión con un código.",
     "owner_login_by_key": "Guarda su clave en un terminal de mi máquina, nunca en un chat: nanokimi auth set-key "
     "--plugin {name}",
