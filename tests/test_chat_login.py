@@ -173,6 +173,24 @@ async def test_without_an_owners_chat_the_log_names_the_command_once(tmp_path: P
     assert club.begun == 0
 
 
+async def test_a_loss_that_lasts_is_logged_as_a_warning_once_and_again_when_it_has_come_back(
+    tmp_path: Path, nanokimi_clock: FakeClock
+) -> None:
+    def warnings(words: str) -> int:
+        return sum(line.startswith("WARNING ") and words in line for line in bot.log)
+
+    club = Member(key=None)
+    async with bot_of(tmp_path, club, clock=nanokimi_clock, owner=None) as bot:
+        for count in (1, 2):
+            await bot.says(f"one {count}")
+            await nanokimi_clock.advance(5 * MINUTE)
+            assert warnings("net:desk: attempt 1 failed: ") == count
+            assert warnings("In net:desk messages are kept unanswered") == count
+            club.change()
+            await told(bot, f"one {count}", chat="desk")
+            club.lose()
+
+
 # --------------------------------------------------------------------- the owner's network
 async def test_while_the_owner_cannot_be_reached_no_code_is_asked_for(
     tmp_path: Path, nanokimi_clock: FakeClock

@@ -110,6 +110,15 @@ def test_no_line_of_text_can_command_a_terminal_or_forge_another_line(message: s
             assert not set(line) & set("\u2028\u2029\u202e\u2066\x85")
 
 
+def test_at_the_terminal_a_plugins_line_names_its_instance_once() -> None:
+    def line(text: str) -> str:
+        record = logging.LogRecord("nanokimi.work", logging.WARNING, "", 0, text, None, None)
+        record.__dict__.update(logs.instance_log("work").process(text, {})[1]["extra"])
+        return logs.ShortFormatter().format(record)
+
+    assert line("there is no login") == line("work: there is no login") == "nanokimi: work: there is no login"
+
+
 @pytest.mark.parametrize(
     "secret", ["correct-horse-battery", 'quo"ted\\pass\nword', "пароль-на-русском", "a/b?c=d&e f g h i"]
 )

@@ -179,11 +179,13 @@ class RedactingFormatter(logging.Formatter):
 
 
 class ShortFormatter(RedactingFormatter):
-    """Formats a record as one sentence for the person at the terminal, without a traceback."""
+    """Formats a record as one sentence for the person at the terminal, which names a plugin's instance."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line."""
-        return _escaped(f"nanokimi: {_bounded(_message(record))}")
+        said, instance = _bounded(_message(record)), getattr(record, _INSTANCE, None)
+        named = f"{redact(instance)}: " if isinstance(instance, str) and not said.startswith(f"{instance}: ") else ""
+        return _escaped(f"nanokimi: {named}{said}")
 
 
 class JsonFormatter(RedactingFormatter):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable
-from logging import Logger
+from logging import INFO, WARNING, Logger
 
 from nanokimi_core.config import Settings
 from nanokimi_core.config.model import Language
@@ -15,6 +16,7 @@ from nanokimi_core.places import unplaced
 from nanokimi_core.store import Store, StoreError
 
 _LONGEST_SEND = 30.0
+_MOST_LOGGED = 256
 
 
 class Owner:
@@ -43,6 +45,7 @@ class Owner:
         self._store = store
         self._delivery = delivery
         self._log = log
+        self._logged: OrderedDict[str, str] = OrderedDict()
 
     @property
     def chat(self) -> str | None:
@@ -81,8 +84,15 @@ class Owner:
             self._log.warning("%s could not tell the owner: %s", route.name, error)
 
     async def tell(self, key: str, text: Phrase) -> None:
-        """Say something, once for each ``key`` until ``text`` changes; the log gets it every time, with its places."""
-        self._log.warning("%s", text)
+        """Say something, once for each ``key`` until ``text`` changes.
+
+        The log gets it every time, with its places; what was said before and hasn't changed, as INFO.
+        """
+        self._log.log(INFO if self._logged.get(key) == text else WARNING, "%s", text)
+        self._logged[key] = text
+        self._logged.move_to_end(key)
+        if len(self._logged) > _MOST_LOGGED:
+            self._logged.popitem(last=False)
         chat = self._chat()
         if chat is None:
             return
