@@ -165,6 +165,11 @@ def _message(record: logging.LogRecord) -> str:
         return f"{record.msg!r} could not be filled in: {type(error).__name__}"
 
 
+def sentence(record: logging.LogRecord) -> str:
+    """Give what a record says, without secrets."""
+    return _bounded(_message(record))
+
+
 class RedactingFormatter(logging.Formatter):
     """Formats a record, tracebacks included, and takes secrets and control characters out of the result."""
 
@@ -183,7 +188,7 @@ class ShortFormatter(RedactingFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Give the line."""
-        said, instance = _bounded(_message(record)), getattr(record, _INSTANCE, None)
+        said, instance = sentence(record), getattr(record, _INSTANCE, None)
         named = f"{redact(instance)}: " if isinstance(instance, str) and not said.startswith(f"{instance}: ") else ""
         return _escaped(f"nanokimi: {named}{said}")
 

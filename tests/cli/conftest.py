@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,9 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def call(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run a command in this process, in the site's clean environment; for commands that set up no log."""
+    """Run a command in this process, in the site's clean environment; the log is as it was afterwards."""
+    logs, project = logging.getLogger(), logging.getLogger("nanokimi")
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
 
     def call(*arguments: str, said: str = "", **env: str) -> Outcome:
         for name in list(os.environ):
@@ -31,7 +35,14 @@ def call(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(said.encode())))
         monkeypatch.syspath_prepend(site.folder / "packages")
         capsys.readouterr()
-        code = run(arguments)
+        before, levels = logs.handlers[:], (logs.level, project.level)
+        try:
+            code = run(arguments)
+        finally:
+            logs.handlers[:] = before
+            logs.setLevel(levels[0])
+            project.setLevel(levels[1])
+            logging.captureWarnings(False)
         out, err = capsys.readouterr()
         return Outcome(code, out, err)
 

@@ -131,6 +131,50 @@ def test_the_status_of_each_account_and_the_exit_code_of_the_chain(call: Call, s
     assert KEY not in one.out
 
 
+# An auth plugin that logs, tells the owner and raises the same, as one that also works in a service does.
+TALKS = """
+from nanokimi_core import AuthStatus, LoginNeeded, Spec, hookimpl
+
+class Talks:
+    def __init__(self, config, context):
+        self.context = context
+    async def grant(self, need):
+        raise LoginNeeded("log in")
+    async def rejected(self, grant, why):
+        pass
+    async def status(self):
+        self.context.log.warning("the disk is nearly full")
+        return AuthStatus("login_needed", remedy="log in")
+    async def refresh(self):
+        for log in (self.context.log.warning, self.context.log.error):
+            log("the server said no; log in to talks again")
+        self.context.log.warning("the clock is %s h ahead", 3)
+        await self.context.tell_owner("refresh", "the server said no; come here")
+        raise LoginNeeded("talks: the server said no; log in with: nanokimi auth login")
+
+@hookimpl
+def nanokimi_auths():
+    return [Spec("talks", Talks)]
+"""
+
+
+def test_a_failure_is_one_sentence_and_what_else_a_plugin_has_logged_is_not_hidden(call: Call, site: Site) -> None:
+    site.write("talks", TALKS)
+    site.toml('auth = "talks"\n')
+    done = call("auth", "refresh")
+    assert (done.code, done.err.splitlines()) == (
+        1,
+        [
+            "nanokimi: talks: the clock is 3 h ahead",
+            "nanokimi: talks: the server said no; log in with: nanokimi auth login",
+        ],
+    )
+    assert call("auth", "status").err == "nanokimi: talks: the disk is nearly full\n"
+    every = call("auth", "refresh", NANOKIMI_DEBUG="1").err
+    assert every.count("the server said no; log in to talks again") == 2
+    assert "INFO nanokimi.talks: talks: the server said no; come here" in every
+
+
 def test_a_broken_account_is_listed_beside_the_others(site: Site) -> None:
     site.ours("vault")
     site.write("torn", "raise RuntimeError('out of paper')")

@@ -14,6 +14,7 @@ from nanokimi_core.cli.accounts import import_login, store_key
 from nanokimi_core.cli.credentials import log_out
 from nanokimi_core.cli.credentials import refresh as renew
 from nanokimi_core.cli.guard import FAILED
+from nanokimi_core.cli.held_log import log_held
 from nanokimi_core.cli.login import log_in
 from nanokimi_core.cli.opening import find_setup
 from nanokimi_core.cli.options import Config, Json, command, new_group
@@ -44,7 +45,8 @@ def status(ctx: typer.Context, json: Json = False, config: Config = None) -> Non
     Exits with 1 when none of the top level's chain is usable.
     """
     setup = find_setup(ctx, config)
-    accounts = anyio.run(ask_accounts, setup, _running(ctx, config))
+    with log_held():
+        accounts = anyio.run(ask_accounts, setup, _running(ctx, config))
     usable = any(account.usable for account in accounts if account.name in setup.settings.auth)
     if json:
         say_json({"usable": usable, "accounts": [account.as_dict() for account in accounts]})
@@ -73,8 +75,9 @@ def login(
     account of the toml that logs in this way. A running process uses the login from the next message on. Exits with 1
     when it was not confirmed; Ctrl-C gives it up.
     """
-    for line in log_in(find_setup(ctx, config), name, region):
-        say(line)
+    with log_held():
+        for line in log_in(find_setup(ctx, config), name, region):
+            say(line)
 
 
 @command(app, "logout", "nanokimi auth logout", "nanokimi auth logout work --yes")
@@ -89,8 +92,9 @@ def logout(
     Without NAME it is the first account of the toml that stores one. The server isn't told: there it stays valid until
     its own end.
     """
-    for line in log_out(find_setup(ctx, config), name, _taken_for_granted if yes else _agree):
-        say(line)
+    with log_held():
+        for line in log_out(find_setup(ctx, config), name, _taken_for_granted if yes else _agree):
+            say(line)
 
 
 @command(app, "refresh", "nanokimi auth refresh")
@@ -100,8 +104,9 @@ def refresh(ctx: typer.Context, name: Name = None, config: Config = None) -> Non
     Without NAME it is the first account of the toml that can be renewed. Exits with 1 when a new login is needed, with
     75 when the login server can't be reached or is busy: then everything is as it was.
     """
-    for line in renew(find_setup(ctx, config), name):
-        say(line)
+    with log_held():
+        for line in renew(find_setup(ctx, config), name):
+            say(line)
 
 
 @command(app, "set-key", "nanokimi auth set-key", "nanokimi auth set-key < key.txt")
@@ -111,8 +116,9 @@ def set_key(ctx: typer.Context, plugin: Instance = None, config: Config = None) 
     It goes to the first account of the toml that takes a key, into a file that only you can read.
     """
     setup = find_setup(ctx, config)
-    for line in store_key(setup, plugin, read_key):
-        say(line)
+    with log_held():
+        for line in store_key(setup, plugin, read_key):
+            say(line)
 
 
 @command(app, "import", "nanokimi auth import kimi-code.json")
@@ -129,8 +135,9 @@ def import_file(
     """
     if not file.is_file():
         raise CommandError(f"{file} is no file", remedy="name the kimi-code.json of a login")
-    for line in import_login(find_setup(ctx, config), plugin, file):
-        say(line)
+    with log_held():
+        for line in import_login(find_setup(ctx, config), plugin, file):
+            say(line)
 
 
 def _running(ctx: typer.Context, config: Path | None) -> Status | None:

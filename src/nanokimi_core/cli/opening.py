@@ -47,7 +47,7 @@ class Setup:
         return assistant
 
     def instance(self, kind: Kind, name: str) -> Instance:
-        """Make one instance by itself; it isn't started.
+        """Make one instance by itself; it isn't started. What it tells the owner is logged as INFO.
 
         Raises:
             NanoKimiError: The plugin is missing or broken, or its table is wrong.
@@ -55,7 +55,7 @@ class Setup:
         log = instance_log(name)
 
         async def tell(key: str, text: str) -> None:
-            log.warning("%s", text)
+            log.info("%s", text)
 
         return make(kind, name, settings=self.settings, location=self.location, host=self.host, tell=tell)
 
