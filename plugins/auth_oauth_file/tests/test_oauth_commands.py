@@ -164,7 +164,7 @@ async def test_a_login_is_stored_though_its_models_cannot_be_learned(
 async def test_a_declined_login_says_so_and_leaves_the_old_one(context: Context, cloud: Cloud) -> None:
     file = put(context.folder / "credentials", login := cloud.new_login())
     agent = LoggingInAgent(writes=cloud.new_login(), declined=True)
-    with pytest.raises(LoginNeeded, match="the person has refused; run the command again"):
+    with pytest.raises(LoginNeeded, match=r"^the person has refused; run the command again$"):
         await log_in(with_agent(context, cloud, agent), agent)
     assert json.loads(file.read_bytes()) == login
     assert left_behind(context) == []

@@ -15,6 +15,7 @@ from nanokimi_auth_oauth_file.disk.store import Store
 from nanokimi_auth_oauth_file.keeping.locks import FileLock
 from nanokimi_core import ConfigError, Context, private_folder
 from testbed.cloud import Cloud
+from testbed.context import PluginContext
 from testbed.subscription import AI, CODE, account, new_login, put, seen
 
 
@@ -95,6 +96,27 @@ async def test_an_older_copy_of_the_same_login_is_refused(context: Context, tmp_
     assert "newer login of the same account" in said
     put(context.folder / "credentials", {"access_token": "", "refresh_token": ""})
     assert (await auth.import_login(tmp_path / "kimi-code-old.json")).state == "ok"
+
+
+@pytest.mark.anyio
+async def test_an_older_copy_has_the_command_named_that_makes_room_for_it(context: Context, tmp_path: Path) -> None:
+    older, newer = new_login(100), new_login(900)
+    put(context.folder / "credentials", newer)
+    named = PluginContext(context.folder, "work")
+    for made, command in ((context, "nanokimi auth logout"), (named, "nanokimi auth logout work")):
+        with pytest.raises(ConfigError) as caught:
+            await account(made).import_login(put(tmp_path, older))
+        assert caught.value.remedy.endswith(f"run first: {command}")
+    mine = put(tmp_path / "mine", newer)
+    assert f"take {mine} away" in await refusal(account(context, path=str(mine.parent)), put(tmp_path, older))
+
+
+@pytest.mark.anyio
+async def test_an_imported_file_is_named_by_its_plain_path(context: Context, tmp_path: Path) -> None:
+    file = put(tmp_path / "imported", new_login())
+    winding = file.parent / ".." / "imported" / file.name
+    assert ".." not in await refusal(account(context), winding.with_name("other.json"))
+    assert f" {file} " in (await account(context).import_login(winding)).remedy
 
 
 @pytest.mark.anyio

@@ -12,7 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanokimi_auth_oauth_file.disk.login import LARGEST, Login, LoginProblem, NotALogin, parse, read, read_foreign
+from nanokimi_auth_oauth_file.disk.login import (
+    LARGEST,
+    Login,
+    LoginProblem,
+    NotALogin,
+    counted,
+    for_instance,
+    how_to_log_in,
+    parse,
+    read,
+    read_foreign,
+)
 
 CANARY = "canaryToken0123456789"
 JSON = st.recursive(
@@ -195,3 +206,18 @@ def test_a_login_does_not_show_its_tokens() -> None:
     found = login(access_token=CANARY, refresh_token=CANARY)
     assert CANARY not in f"{found} {found!r}"
     assert CANARY in found.access_token.get_secret_value()
+
+
+def test_who_must_log_in_learns_both_ways_for_the_instance_that_needs_it() -> None:
+    assert "nanokimi auth login, or write /login in the owner's chat" in how_to_log_in()
+    named = for_instance(how_to_log_in(), "work")
+    assert "nanokimi auth login work, or write /login work in the owner's chat" in named
+    assert "nanokimi auth import --plugin work FILE" in named
+    assert for_instance("run: chmod 600 /home/login/x", "work") == "run: chmod 600 /home/login/x"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 minutes"), (1, "1 minute"), (1.5, "1.5 minutes"), (2, "2 minutes")]
+)
+def test_one_is_not_many(number: float, text: str) -> None:
+    assert counted(number, "minute") == text

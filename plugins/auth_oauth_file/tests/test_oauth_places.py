@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nanokimi_auth_oauth_file.disk.login import LoginProblem
+from nanokimi_auth_oauth_file.disk.login import LoginProblem, for_instance
 from nanokimi_auth_oauth_file.disk.places import choose, find_place, name_for
 from nanokimi_auth_oauth_file.settings import Settings
 
@@ -96,3 +96,14 @@ def test_the_right_name_goes_before_the_only_one(tmp_path: Path) -> None:
     assert choose(place, "kimi-code") == "kimi-code"
     with pytest.raises(LoginProblem, match="several logins"):
         choose(place, "kimi-code-env-ec2d3f5acaeecc35")
+
+
+@pytest.mark.parametrize(("made", "said"), [(False, "there is no folder"), (True, "there is no login in")])
+def test_a_path_without_a_login_has_its_line_of_the_toml_named(tmp_path: Path, made: bool, said: str) -> None:
+    if made:
+        put(tmp_path / "mine")
+    with pytest.raises(LoginProblem) as caught:
+        choose(find_place(Settings(path=tmp_path / "mine"), tmp_path), "kimi-code")
+    assert caught.value.cause.startswith(f"{said} {tmp_path / 'mine'}")
+    assert "correct [plugins.oauth_file] path" in caught.value.remedy
+    assert "correct [plugins.work] path" in for_instance(caught.value.remedy, "work")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -133,11 +134,12 @@ class OAuthFile:
         Raises:
             ConfigError: It is not a credentials file, holds no login, or is older than the one that is here.
         """
-        with _as_config_error():
+        plain = await _in_thread(lambda: Path(os.path.realpath(file.parent), file.name))
+        with _as_config_error(self._context.name):
             async with self._keeper.held():
-                stored = await _in_thread(lambda: self._store.take(file))
+                stored = await _in_thread(lambda: self._store.take(plain))
         await self._taken(stored)
-        return replace(standing.describe(stored, self._settings), remedy=_ELSEWHERE.format(file=file))
+        return replace(standing.describe(stored, self._settings), remedy=_ELSEWHERE.format(file=plain))
 
     async def login(self) -> AsyncIterator[ShowCode | AuthStatus]:
         """Log in by a code, with the agent's own program; ends with the status, which names the account's models.
@@ -170,7 +172,7 @@ class OAuthFile:
         Raises:
             ConfigError: The toml's ``path`` says that it is somebody else's, or a file can't be removed.
         """
-        with _as_config_error():
+        with _as_config_error(self._context.name):
             async with self._keeper.held():
                 await _in_thread(self._store.forget)
                 await _in_thread(Journal(self._context.folder, self._context.installation).clear)
@@ -261,8 +263,8 @@ class OAuthFile:
 
 
 @contextmanager
-def _as_config_error() -> Iterator[None]:
-    """Say what is wrong with a login as a command says it.
+def _as_config_error(name: str) -> Iterator[None]:
+    """Say what is wrong with a login as a command says it, for the instance of this name.
 
     Raises:
         ConfigError: Something is.
@@ -270,7 +272,9 @@ def _as_config_error() -> Iterator[None]:
     try:
         yield
     except LoginProblem as problem:
-        raise ConfigError(problem.cause, remedy=problem.remedy) from None
+        raise ConfigError(problem.cause, remedy=for_instance(problem.remedy, name)) from None
+    except ConfigError as error:
+        raise ConfigError(error.message, remedy=for_instance(error.remedy, name)) from None
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

@@ -58,8 +58,7 @@ class DeviceLogin:
                     yield code
             await store(folder)
         except AgentError as error:
-            said = f"the login came to nothing: {error}"
-            raise LoginNeeded(f"{said}; {error.remedy or 'run: nanokimi auth login'}") from None
+            raise LoginNeeded(f"{error}; {error.remedy or 'run: nanokimi auth login'}") from None
         finally:
             with CancelScope(shield=True):
                 await to_thread.run_sync(self._remove, folder)

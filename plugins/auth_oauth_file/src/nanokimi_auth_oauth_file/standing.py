@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem
+from nanokimi_auth_oauth_file.disk.login import Login, LoginProblem, counted
 from nanokimi_auth_oauth_file.disk.store import Stored
 from nanokimi_auth_oauth_file.keeping.state import KeeperState
 from nanokimi_auth_oauth_file.model_api.refused import Shortage
@@ -107,9 +107,9 @@ def _lasting(until: datetime | None) -> str:
     if until is None:
         return "its end is not known"
     left = max(until - datetime.now(UTC), timedelta())
-    return f"lasts until {moment(until)} ({left.total_seconds() // 60:.0f} minutes)"
+    return f"lasts until {moment(until)} ({counted(left.total_seconds() // 60, 'minute')})"
 
 
 def _ago(at: datetime) -> str:
     minutes = max(datetime.now(UTC) - at, timedelta()).total_seconds() // 60
-    return f"{minutes:.0f} minutes ago" if minutes < 120 else f"{minutes // 60:.0f} hours ago"
+    return f"{counted(minutes, 'minute') if minutes < 120 else counted(minutes // 60, 'hour')} ago"

@@ -26,7 +26,7 @@ def read_importable(path: Path, *, follow: bool = True) -> tuple[bytes, Login]:
     return data, login
 
 
-def refuse_older(login: Login, target: Path) -> None:
+def refuse_older(login: Login, target: Path, *, own: bool) -> None:
     """Keep a login from being replaced by an older copy of itself, whose refresh token is spent.
 
     Raises:
@@ -38,7 +38,8 @@ def refuse_older(login: Login, target: Path) -> None:
         return
     if not there.refreshable or there.who != login.who or there.expires_at <= login.expires_at:
         return
+    first = "or run first: nanokimi auth logout" if own else f"or take {target} away first"
     raise ConfigError(
         f"{target} has a newer login{' of the same account' if login.who else ''}, and an older copy is spent by now",
-        remedy=f"log in again with kimi login and import that, or remove {target} first",
+        remedy=f"log in again with kimi login and import that, {first}",
     )

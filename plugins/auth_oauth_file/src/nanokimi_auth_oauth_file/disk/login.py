@@ -21,7 +21,8 @@ LARGEST = 65_536
 _LAST_TIME = 253_402_300_799  # the end of the year 9999, the last that a datetime can say
 _NAMES = ("email", "preferred_username", "nickname", "name", "user_id", "sub")
 
-_COMMAND = re.compile(r"nanokimi auth (import|login)\b")
+_ORDER = "/login in "
+_COMMAND = re.compile(r"nanokimi auth (import|login|logout)\b")
 
 Kind = Literal["missing", "revoked", "expired", "broken", "unreadable", "misplaced", "refused"]
 
@@ -160,17 +161,23 @@ def read_foreign(path: Path, *, follow: bool = True) -> tuple[bytes, Login]:
 def how_to_log_in() -> str:
     """Say how a login gets here."""
     return (
-        "run: nanokimi auth login (or run kimi login on any machine, bring the file that it writes,"
-        " ~/.kimi-code/credentials/kimi-code.json or ~/.kimi/credentials/kimi-code.json, over, and run:"
-        " nanokimi auth import FILE)"
+        "run: nanokimi auth login, or write /login in the owner's chat (or run kimi login on any machine, bring the"
+        " file that it writes, ~/.kimi-code/credentials/kimi-code.json or ~/.kimi/credentials/kimi-code.json, over, and"
+        " run: nanokimi auth import FILE)"
     )
 
 
+def counted(number: float, unit: str) -> str:
+    """Write how many there are: ``1 minute``, ``2 minutes``, ``2.5 minutes``."""
+    return f"{number:g} {unit}{'' if number == 1 else 's'}"
+
+
 def for_instance(remedy: str, name: str) -> str:
-    """Let a command name the plugin's instance where it isn't the one of the plugin's own name."""
+    """Let commands and the toml's table name the plugin's instance where it isn't the one of the plugin's own name."""
     if name == "oauth_file":
         return remedy
-    return _COMMAND.sub(lambda found: f"{found[0]} {'' if found[1] == 'login' else '--plugin '}{name}", remedy)
+    named = remedy.replace("[plugins.oauth_file]", f"[plugins.{name}]").replace(_ORDER, f"/login {name} in ")
+    return _COMMAND.sub(lambda found: f"{found[0]} {'--plugin ' if found[1] == 'import' else ''}{name}", named)
 
 
 def _content(path: Path, *, follow: bool = False) -> bytes:

@@ -133,11 +133,19 @@ def choose(place: Place, wanted: str) -> str:
     if wanted in names:
         return wanted
     if not names:
-        raise LoginProblem("missing", f"there is no login in {place.credentials}", how_to_log_in())
+        raise _nothing_in(place)
     if len(names) > 1:
         cause = f"{place.credentials} has several logins ({', '.join(names)}), none for the servers of this account"
         raise LoginProblem("misplaced", cause, "bring the right one with: nanokimi auth import FILE")
     return names[0]
+
+
+def _nothing_in(place: Place) -> LoginProblem:
+    if place.own:
+        return LoginProblem("missing", f"there is no login in {place.credentials}", how_to_log_in())
+    what = f"login in {place.credentials}" if place.credentials.is_dir() else f"folder {place.credentials}"
+    cause = f"there is no {what}, which [plugins.oauth_file] path names"
+    return LoginProblem("missing", cause, f"correct [plugins.oauth_file] path in the toml, or {how_to_log_in()}")
 
 
 def _closed(folder: Path, error: OSError) -> LoginProblem:

@@ -204,7 +204,7 @@ class Store:
         target = place.file(self._name_to_take(place))
         aside = self._place_aside(target)
         if aside is None and not confirmed:
-            refuse_older(login, target)
+            refuse_older(login, target, own=place.own)
         _make(place.credentials)
         try:
             if aside is not None:

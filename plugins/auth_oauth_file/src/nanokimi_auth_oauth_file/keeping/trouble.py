@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from anyio import to_thread
 
-from nanokimi_auth_oauth_file.disk.login import LoginProblem, for_instance
+from nanokimi_auth_oauth_file.disk.login import LoginProblem, counted, for_instance
 from nanokimi_auth_oauth_file.keeping.refreshing import NotRefreshed
 from nanokimi_auth_oauth_file.keeping.state import KeeperState, note_refresh, read_state, write_state
 from nanokimi_auth_oauth_file.keeping.timing import Clock
@@ -118,8 +118,9 @@ class Trouble:
         if self.state.kind == "login_needed":
             return
         self._warned = True
-        until = "has ended" if rest <= 0 else f"ends in {rest / 60:.0f} minutes"
-        said = f"refreshing the Kimi login has failed for {self._warn_after / 60:g} minutes; its access token {until}"
+        until = "has ended" if rest <= 0 else f"ends in {counted(round(rest / 60), 'minute')}"
+        failed = counted(self._warn_after / 60, "minute")
+        said = f"refreshing the Kimi login has failed for {failed}; its access token {until}"
         await self._tell(". ".join(filter(None, [said, self.state.cause, self.state.remedy])))
 
     async def refreshed(self) -> None:
