@@ -115,3 +115,7 @@ def test_a_login_that_came_to_nothing_has_a_cause_and_a_remedy(said: str, kind: 
     assert error.kind is kind
     assert cause in str(error)
     assert error.remedy
+
+
+def test_a_login_that_was_declined_is_said_to_be_once() -> None:
+    assert str(of_login("Login cancelled: Authorization denied: no")) == "the login was refused on its page"

@@ -7,6 +7,7 @@ from datetime import timedelta
 from nanokimi_core import AgentError, Failure
 
 ANEW = "ask for a new code: nanokimi auth login, or /login in the owner's chat"
+_DECLINED = "the login was refused on its page"
 _AWAY = timedelta(seconds=30)
 
 _Sign = tuple[str, ...]
@@ -17,7 +18,7 @@ _LOGINS: tuple[tuple[_Sign, Failure, str, str], ...] = (
         "the agent can't write where the login is",
         "look at: nanokimi doctor",
     ),
-    (("denied", "cancelled"), Failure.CREDENTIALS, "the login was refused on its page", ANEW),
+    (("denied", "cancelled"), Failure.CREDENTIALS, _DECLINED, ANEW),
     (("timed out after", "expired"), Failure.CREDENTIALS, "the login's code has ended", ANEW),
     (
         ("invalid_grant", "unauthorized", "grant is invalid", "re-login", "rejected", "not logged in", "(http 401)"),
@@ -40,5 +41,6 @@ def of_login(last_words: str) -> AgentError:
     for signs, failure, cause, remedy in _LOGINS:
         if any(sign in said.lower() for sign in signs):
             wait = _AWAY if failure is Failure.RATE_LIMIT else None
-            return AgentError(failure, f"{cause}: {said}", remedy=remedy, retry_after=wait)
+            detail = cause if cause == _DECLINED else f"{cause}: {said}"  # the agent says that again in other words
+            return AgentError(failure, detail, remedy=remedy, retry_after=wait)
     return AgentError(Failure.CRASHED, f"the agent's login has failed: {said}", remedy="look at: nanokimi doctor")
