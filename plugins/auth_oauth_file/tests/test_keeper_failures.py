@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -374,3 +375,21 @@ async def test_a_server_that_refuses_the_requests_and_not_the_login_names_the_ot
         await keeper.fresh()
     assert keeper.state.kind == "denied"
     assert kept.spendable
+
+
+async def test_a_command_says_what_is_wrong_by_its_error_alone_and_a_keeper_that_runs_then_says_it(
+    kept: Kept, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    kept.log_in(-5)
+    keeper = kept.keeper()
+    kept.cloud.oauth.script(Refuse(503, "server_error", "busy"))
+    with pytest.raises(AccountAway, match="HTTP 503"):
+        await keeper.renew(None)
+    kept.cloud.oauth.revoke()
+    with pytest.raises(LoginProblem):
+        await keeper.renew(None)
+    assert (caplog.messages, kept.context.told) == ([], [])
+    async with kept.running(keeper):
+        await until(lambda: caplog.messages)
+    assert caplog.messages == [keeper.state.cause]

@@ -141,6 +141,7 @@ class Keeper:
 
     async def run(self) -> None:
         """Refresh whenever it is due, and notice a file that changed; until cancelled."""
+        self._trouble.attend()
         while True:
             pause = await self._round()
             await self._trouble.write()

@@ -43,7 +43,15 @@ class Trouble:
         self._written: KeeperState | None = None
         self._asked = False
         self._earlier = False
+        self._attended = False
+        self._unheard = False
         self.state = KeeperState()
+
+    def attend(self) -> None:
+        """Log what is wrong from now on, and tell the owner: the keeper runs, so that this is no command's process."""
+        self._attended = True
+        if self.state.kind == "login_needed" and self._is_to_be_said(news=False):  # it isn't tried again
+            self._context.log.warning("%s", self.state.cause)
 
     def left(self) -> float:
         """Give the seconds until it may be tried again."""
@@ -75,8 +83,10 @@ class Trouble:
                 of it from here.
         """
         remedy = for_instance(problem.remedy, self._context.name)
-        if (self.state.kind, self.state.cause) != ("login_needed", problem.cause):
+        news = (self.state.kind, self.state.cause) != ("login_needed", problem.cause)
+        if self._is_to_be_said(news=news):
             self._context.log.warning("%s", problem.cause)
+        if news:
             self._since = self._since or self._clock.steady()
             self._show(KeeperState("login_needed", problem.cause, remedy))
         self._earlier = False
@@ -103,7 +113,8 @@ class Trouble:
         if self.state.kind:
             self._context.log.info("the login is refreshed again")
         self.state = KeeperState(last_refresh=self.state.last_refresh, next_refresh=self.state.next_refresh)
-        if self._warned:
+        self._unheard = False
+        if self._warned and self._attended:
             self._warned = False
             await self._tell("the Kimi login is refreshed again")
 
@@ -163,12 +174,22 @@ class Trouble:
         if self._since is None:
             self._since = self._clock.steady()
         self._show(state)
+        # A command's error says it; a new login that lies in memory only is no error.
+        news = self._is_to_be_said(news=news) or (news and state.kind == "unsaved")
         if news:
             loud = self._context.log.error if state.kind in _LOUD else self._context.log.warning
             loud("%s", f"{state.cause}; {state.remedy}" if state.remedy else state.cause)
         if news and state.kind in _LOUD:
             self._warned = True
             await self._tell(f"{state.cause}; {state.remedy}")
+
+    def _is_to_be_said(self, *, news: bool) -> bool:
+        """Whether to say something that may be news; news that nobody attends to are kept for later."""
+        self._unheard = self._unheard or news
+        if not self._attended:
+            return False
+        unheard, self._unheard = self._unheard, False
+        return unheard
 
     def _show(self, state: KeeperState) -> None:
         since = self.state.failing_since or datetime.fromtimestamp(self._clock.wall(), UTC)
