@@ -213,7 +213,7 @@ def test_who_must_log_in_learns_both_ways_for_the_instance_that_needs_it() -> No
     named = for_instance(how_to_log_in(), "work")
     assert "nanokimi auth login work, or write /login work in the owner's chat" in named
     assert "nanokimi auth import --plugin work FILE" in named
-    assert for_instance("run: chmod 600 /home/login/x", "work") == "run: chmod 600 /home/login/x"
+    assert for_instance("run: chmod 600 /srv/login/x", "work") == "run: chmod 600 /srv/login/x"
 
 
 @pytest.mark.parametrize(
