@@ -6,6 +6,8 @@ import functools
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -57,7 +59,16 @@ def why_no_ircd() -> str | None:
     return None if shutil.which("ngircd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") else "ngircd isn't installed"
 
 
-NEEDS: dict[str, Callable[[], str | None]] = {"engine": why_no_engine, "ircd": why_no_ircd}
+@functools.cache
+def why_no_whatsapp() -> str | None:
+    """Say why tests can't use the WhatsApp library; ``None`` when they can. It is loaded in another process."""
+    command = [sys.executable, "-W", "ignore", "-c", "import neonize"]
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    said = (tried.stderr.strip().splitlines() or [""])[-1]
+    return f"the WhatsApp library can't be loaded: {said}" if tried.returncode else None
+
+
+NEEDS: dict[str, Callable[[], str | None]] = {"engine": why_no_engine, "ircd": why_no_ircd, "whatsapp": why_no_whatsapp}
 """By their markers: what tests need, each with what says why it isn't there."""
 
 

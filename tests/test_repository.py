@@ -18,6 +18,7 @@ PLUGINS = {
     "backend_kimi_docker": ("nanokimi-backend-kimi-docker", "kimi_docker"),
     "auth_oauth_file": ("nanokimi-auth-oauth-file", "oauth_file"),
     "auth_apikey": ("nanokimi-auth-apikey", "apikey"),
+    "transport_whatsapp": ("nanokimi-transport-whatsapp", "whatsapp"),
 }
 EXAMPLES = {"transport_irc": ("nanokimi-transport-irc", "irc")}
 PLACES = {f"plugins/{each}": names for each, names in PLUGINS.items()} | {
@@ -139,7 +140,8 @@ def test_every_plugin_in_the_repository_is_known_here() -> None:
 
 def test_the_extras_pull_in_the_plugins() -> None:
     extras = project(ROOT)["project"]["optional-dependencies"]
-    assert {requirement_name(each) for each in extras["kimi"]} == {distribution for distribution, _ in PLUGINS.values()}
+    pulled = {requirement_name(each) for name in ("kimi", "whatsapp") for each in extras[name]}
+    assert pulled == {distribution for distribution, _ in PLUGINS.values()}
 
 
 # --------------------------------------------------------------------- what it depends on

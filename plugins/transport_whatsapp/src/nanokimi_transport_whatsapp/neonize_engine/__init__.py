@@ -1,0 +1,1 @@
+"""The engine that is neonize: nothing outside of this package imports it."""
