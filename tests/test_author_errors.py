@@ -74,6 +74,12 @@ MADE: dict[str, tuple[Kind, str, str]] = {
         TRANSPORT + SEND + "\n    def draft(self, message: Outbound) -> None:  #@here\n        pass\n",
         "it gave Post, whose draft ({@here}) is a plain def; make it: async def draft(self, message: Outbound) -> None",
     ),
+    "a claimed state is a coroutine": (
+        "transport",
+        TRANSPORT + SEND + "\n    async def state(self):  #@here\n        return ''\n",
+        "it gave Post, whose state ({@here}) is a coroutine, and is called without await; make it: "
+        "def state(self) -> str",
+    ),
     "traits are a dict": (
         "transport",
         TRANSPORT + SEND + "\n    traits = {'max_text': 10}\n",

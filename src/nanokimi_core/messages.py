@@ -52,6 +52,9 @@ class Inbound:
         reply_to: The id of the message that it answers.
         quoted: The text of the message that it answers.
         attachments: Files.
+        shared_account: The account is a person's own, used by the assistant beside them: without a rule of the toml,
+            only what calls the assistant is answered, also in direct chats, and of an unknown chat that doesn't call
+            it the owner is not told.
     """
 
     id: str
@@ -73,6 +76,7 @@ class Inbound:
     reply_to: str | None = None
     quoted: str = ""
     attachments: tuple[Attachment, ...] = ()
+    shared_account: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,20 @@ from typing import Any, Literal
 from nanokimi_core.contracts.auth import Auth, ImportsLogin, LogsIn, LogsOut, Refreshes, TakesKey, UsesAgent
 from nanokimi_core.contracts.backend import Backend, BuildsImage, HasRoom, Inspectable, OffersAgentCommands, Session
 from nanokimi_core.contracts.plugin import HasBackgroundWork
-from nanokimi_core.contracts.transport import EditsDrafts, ListsMembers, ShowsTyping, Traits, Transport
+from nanokimi_core.contracts.transport import (
+    EditsDrafts,
+    KnowsOwner,
+    ListsMembers,
+    ShowsTyping,
+    TellsState,
+    Traits,
+    Transport,
+)
 from nanokimi_core.places import called, defined_at, short
 
 _NEEDED: dict[str, type] = {"transport": Transport, "backend": Backend, "auth": Auth, "session": Session}
 _CLAIMED: dict[str, tuple[type, ...]] = {
-    "transport": (ShowsTyping, EditsDrafts, ListsMembers),
+    "transport": (ShowsTyping, EditsDrafts, ListsMembers, KnowsOwner, TellsState),
     "backend": (HasRoom, BuildsImage, Inspectable, OffersAgentCommands, HasBackgroundWork),
     "auth": (LogsIn, LogsOut, Refreshes, TakesKey, ImportsLogin, UsesAgent, HasBackgroundWork),
     "session": (),
@@ -24,7 +32,7 @@ _CLAIMED: dict[str, tuple[type, ...]] = {
 _AWAITED = ("Any", "Awaitable", "Coroutine", "Future", "Task", "object")
 _UNDECORATED = "is an async generator, not an async context manager"
 
-Form = Literal["coroutine", "iterator", "manager"]
+Form = Literal["coroutine", "iterator", "manager", "plain"]
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,9 @@ def _form(wanted: Callable[..., Any]) -> Form:
     if inspect.iscoroutinefunction(wanted):
         return "coroutine"
     given = str(inspect.signature(wanted).return_annotation)
-    return "iterator" if given.startswith("AsyncIterator") else "manager"
+    if given.startswith("AsyncIterator"):
+        return "iterator"
+    return "manager" if given.startswith("AbstractAsyncContextManager") else "plain"
 
 
 def _wrong_form(method: Any, form: Form) -> str:
@@ -126,6 +136,8 @@ def _wrong_form(method: Any, form: Form) -> str:
             return _UNDECORATED
         return "is a coroutine, not an async context manager" if inspect.iscoroutinefunction(outer) else ""
     inner = inspect.unwrap(outer)
+    if form == "plain":
+        return "is a coroutine, and is called without await" if inspect.iscoroutinefunction(inner) else ""
     if form == "iterator":
         if inspect.iscoroutinefunction(outer):
             return "is a coroutine, not an async generator: there is no yield in it"
@@ -174,5 +186,7 @@ def _wanted(name: str, wanted: Callable[..., Any]) -> str:
         return f"async def {name}{signature}"
     if _form(wanted) == "iterator":
         return f"async def {name}{signature}, with yield in it"
+    if _form(wanted) == "plain":
+        return f"def {name}{signature}"
     parameters, _, _ = signature.partition(" -> ")
     return f"@asynccontextmanager async def {name}{parameters} -> AsyncIterator[Session], with yield in it"

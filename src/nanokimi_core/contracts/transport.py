@@ -55,6 +55,7 @@ class Traits:
         measure: What ``max_text`` counts: characters, or bytes of UTF-8.
         lines: Whether a message can have many lines. Where it can't, each line of an answer is a message of its own.
         burst: Sends that may go at once before a pace applies, after a silence that made up for them.
+        burst_chat: As ``burst``, for one chat; ``None``: the same as ``burst``.
     """
 
     max_text: int = 4000
@@ -67,6 +68,7 @@ class Traits:
     measure: Literal["characters", "bytes"] = "characters"
     lines: Literal["many", "one"] = "many"
     burst: int = 1
+    burst_chat: int | None = None
 
 
 class Transport(Protocol):
@@ -124,4 +126,30 @@ class ListsMembers(Protocol):
 
     async def members(self, chat: str) -> Sequence[str]:
         """Name the people in a chat."""
+        ...
+
+
+@runtime_checkable
+class KnowsOwner(Protocol):
+    """A transport that knows its account's owner, where the account is a person's own."""
+
+    def owner_chat(self) -> str | None:
+        """Name the owner's chat with themselves; ``None`` where the account is nobody's own, or it isn't known (yet).
+
+        Where the toml names no owner and nobody has claimed to be it, that chat is the owner's. It is asked for each
+        message, also before ``run``, so it must be at hand.
+        """
+        ...
+
+
+@runtime_checkable
+class TellsState(Protocol):
+    """A transport that can say more of its connection than whether there is one."""
+
+    def state(self) -> str:
+        """Say how the connection stands, in a few words for the owner: ``waits to be linked: run nanokimi …``.
+
+        One line of at most 200 characters; empty where there is no more to say than connected or not. It is asked also
+        before ``run``, so it must be at hand.
+        """
         ...
