@@ -100,6 +100,15 @@ def test_a_burst_goes_at_once_and_a_silence_makes_up_for_it(jumping: Jumping) ->
     assert jumping(lambda: after_a_silence(4)) == [0, 0, 2, 4]
 
 
+def test_a_chat_can_have_another_burst_than_the_network(jumping: Jumping) -> None:
+    few = Timed(per_minute=60, burst=5, per_minute_chat=6, burst_chat=2, concurrent_sends=True)
+    assert jumping(lambda: paced(few, ["a"] * 3 + ["b"] * 3)) == {"a": [0, 0, 10], "b": [0, 0, 10]}
+    many = Timed(per_minute=60, burst=2, per_minute_chat=6, burst_chat=4)
+    assert jumping(lambda: paced(many, ["a"] * 6)) == {"a": [0, 0, 1, 2, 10, 20]}
+    none = Timed(per_minute_chat=6, burst=3, burst_chat=1)
+    assert jumping(lambda: paced(none, ["a"] * 3)) == {"a": [0, 10, 20]}
+
+
 def test_an_unpaced_network_waits_for_nothing(jumping: Jumping) -> None:
     assert jumping(lambda: paced(Timed(), ["a"] * 20)) == {"a": [0] * 20}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,14 @@ def test_a_blocked_event_loop_is_named_with_file_and_line(
 ) -> None:
     finding = run_check(BY_NAME[check], rig_of(broken, seconds), tmp_path, "asyncio")
     assert f"{saw} {broken_lives.__file__}:" in finding.saw
+
+
+@pytest.mark.parametrize("figure", [{"burst": 0}, {"burst_chat": 0}, {"per_minute": 0.0}], ids=str)
+def test_a_figure_that_the_core_cannot_use_is_named(figure: dict[str, Any], tmp_path: Path) -> None:
+    broken = type("Odd", (Pigeon,), {"traits": replace(Pigeon.traits, **figure)})
+    finding = run_check(BY_NAME["has traits that make sense"], rig_of(broken, 9.0), tmp_path, "asyncio")
+    assert finding.outcome == "failed"
+    assert f"{next(iter(figure))} is 0" in finding.saw
 
 
 def test_each_check_finds_a_fault() -> None:

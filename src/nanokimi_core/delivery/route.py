@@ -195,12 +195,14 @@ class Route:
 
     async def _pace(self, chat: str) -> None:
         """Wait for the chat's turn, then for the network's: a chat that waits for its own takes nobody's else."""
-        ahead = max(self.traits.burst, 1) - 1
+        burst, burst_chat = self.traits.burst, self.traits.burst_chat
         if self.traits.per_minute_chat:
             interval = 60 / self.traits.per_minute_chat
+            ahead = max(burst if burst_chat is None else burst_chat, 1) - 1
             await anyio.sleep_until(self._next_in.get(chat, 0.0) - ahead * interval)
         if self.traits.per_minute:
             between = 60 / self.traits.per_minute
+            ahead = max(burst, 1) - 1
             start = max(self._next - ahead * between, anyio.current_time())
             self._next = max(self._next, start) + between
             await anyio.sleep_until(start)

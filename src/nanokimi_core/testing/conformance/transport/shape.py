@@ -56,6 +56,8 @@ async def has_traits_that_make_sense(rig: TransportRig) -> None:
         for name in ("per_minute", "per_minute_chat"):
             pace = getattr(traits, name)
             expect(pace is None or pace > 0, f"{name} is {pace}; None is as fast as it goes")
+        expect(traits.burst >= 1, f"burst is {traits.burst}; 1 is none at all")
+        expect(traits.burst_chat is None or traits.burst_chat >= 1, f"burst_chat is {traits.burst_chat}; 1 is none")
 
 
 SHAPE_CHECKS = (has_its_methods, has_traits_that_make_sense)
