@@ -188,6 +188,19 @@ def test_the_trigger_decides_and_without_one_groups_want_a_mention(
     assert is_triggered(message, replace(RULES, trigger=trigger), "Kai") is expected
 
 
+@pytest.mark.parametrize("trigger", ["always", "mention", "never", None])
+@pytest.mark.parametrize("meant", ["not", "mentioned", "named"])
+@pytest.mark.parametrize("kind", ["direct", "group", "self"])
+def test_a_persons_own_account_answers_in_no_chat_but_theirs_without_being_called_unless_a_rule_says_so(
+    kind: Literal["direct", "group", "self"], trigger: Literal["always", "mention", "never"] | None, meant: str
+) -> None:
+    text = "hi Kai" if meant == "named" else "hi"
+    message = replace(HELLO, kind=kind, mentions_me=meant == "mentioned", text=text, shared_account=True)
+    effective = trigger or ("always" if kind == "self" else "mention")
+    expected = effective == "always" or (effective == "mention" and meant != "not")
+    assert is_triggered(message, replace(RULES, trigger=trigger), "Kai") is expected
+
+
 def test_a_chat_and_a_sender_are_known_by_every_name_they_have() -> None:
     message = replace(HELLO, chat_aliases=frozenset({"b", "a"}), sender_aliases=frozenset({"49", "lid"}))
     assert chat_ids("net", message) == ("net:desk", "net:a", "net:b")

@@ -183,6 +183,46 @@ async def test_a_flood_of_strangers_is_no_flood_to_the_owner(tmp_path: Path) -> 
         assert counters["refused_chat"] == 50
 
 
+SHARED: dict[str, Any] = {"shared_account": True, "sender": "bo"}
+
+
+async def test_of_a_persons_own_chats_the_owner_is_told_only_when_the_assistant_is_called(tmp_path: Path) -> None:
+    async with bench(tmp_path, OWNED, brain=ScriptedBackend(joining)).running() as given:
+        await given.net.say("lunch?", chat="bo", **SHARED)
+        await given.net.say("lunch?", chat="club", kind="group", **SHARED)
+        await given.net.say("Kai says lunch", chat="cy", from_me=True, **SHARED)
+        await given.net.say("Kai", chat="cy", event="reaction", target="1", **SHARED)
+        await given.settled()
+        assert not given.net.sent
+        assert not await given.assistant.operations.chats()
+        await given.net.say("Kai, lunch?", chat="bo", **SHARED)
+        await given.net.say("you too?", chat="club", kind="group", mentions_me=True, **SHARED)
+        await given.net.say("note to self", chat="me", kind="self", from_me=True, **SHARED)
+        await given.settled()
+        assert {record.id for record in await given.assistant.operations.chats()} == {"net:bo", "net:club", "net:me"}
+        assert given.net.texts("boss") == [message.text for message in given.net.sent]
+        assert (len(given.net.sent), len(asked(given))) == (3, 0)
+        assert (await given.assistant.store.counters())["refused_chat"] == 7
+
+
+async def test_in_a_chat_of_a_persons_own_account_what_calls_the_assistant_or_answers_it_is_answered(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, brain=ScriptedBackend(joining)).running() as given:
+        await given.net.say("lunch?", **SHARED)
+        await given.net.say("Kai, where?", **SHARED)
+        await given.net.until_sent(1)
+        (key,) = [message.key for message in given.net.sent]
+        await given.net.say("and when?", reply_to=key, **SHARED)
+        await given.net.until_sent(2)
+        await given.net.say("fine", **SHARED)
+        await given.net.say("to do", chat="me", kind="self", from_me=True, **SHARED)
+        await given.net.until_sent(3)
+        await given.settled()
+        assert asked(given) == ["Kai, where?", "and when?", "to do"]
+        assert [each.text for each in given.brain.prompts[0][1].context] == ["lunch?"]
+
+
 async def test_who_may_not_speak_gets_silence(tmp_path: Path) -> None:
     toml = {"chats": {"net:*": {"senders": ["ana"]}}}
     async with bench(tmp_path, toml, brain=ScriptedBackend(joining)).running() as given:

@@ -28,7 +28,8 @@ class ChatRules:
 
     Attributes:
         known: Some table names it, it is the owner's, or it is the console; others are refused.
-        trigger: ``None`` where no table says: direct chats ``always``, groups ``mention``.
+        trigger: ``None`` where no table says: direct chats ``always``, groups ``mention``, and so direct chats of an
+            account that is a person's own.
         backend: The backend's instance.
         auth: The chain of auth instances.
         sandbox: ``None``: the chat is its own.

@@ -37,11 +37,19 @@ def senders_names(message: Inbound) -> tuple[str, ...]:
 
 
 def is_triggered(message: Inbound, rules: ChatRules, assistant: str) -> bool:
-    """Whether the assistant answers this message. Without a rule: direct chats always, groups when mentioned."""
-    trigger = rules.trigger or ("mention" if message.kind == "group" else "always")
+    """Whether the assistant answers this message.
+
+    Without a rule: direct chats always, groups when mentioned, and so direct chats of an account that is a person's own.
+    """
+    trigger = rules.trigger or _usual(message)
     if trigger == "mention":
         return message.mentions_me or names(assistant, message.text)
     return trigger == "always"
+
+
+def _usual(message: Inbound) -> Literal["always", "mention"]:
+    others = message.kind == "group" or (message.shared_account and message.kind != "self")
+    return "mention" if others else "always"
 
 
 def names(assistant: str, text: str) -> bool:

@@ -111,12 +111,20 @@ class Router:
         owner = self._ownership.is_owner(transport, message)
         if not (rules.known or owner or self._grants.of(ids)):
             self._refuse(message, "chat")
-            await self._introduce(transport, message, denied=self._grants.of(ids) is False)
+            if self._is_for_us(message, rules):
+                await self._introduce(transport, message, denied=self._grants.of(ids) is False)
         elif not (owner or rules.may_speak(senders_names(message))):
             self._refuse(message, "sender")
         else:
             await self._see(transport, message)
             await self._take(transport, message, rules, owner=owner)
+
+    def _is_for_us(self, message: Inbound, rules: ChatRules) -> bool:
+        """Whether somebody wants something of the assistant, and not only of the person whose account it shares."""
+        if not message.shared_account:
+            return True
+        said = message.event == "message" and (not message.from_me or message.kind == "self")
+        return said and is_triggered(message, rules, self._settings().assistant)
 
     def forgotten(self, chat: str) -> None:
         """Note that a chat (``transport:chat``) was erased: when it writes again, it is noted and introduced anew."""
