@@ -126,7 +126,7 @@ async def test_a_result_of_the_wrong_type_is_said_and_of_the_right_type_is_given
         return value
 
     kinds = (Receipt, type(None))
-    with pytest.raises(PluginError, match="it returned str, not Receipt or NoneType"):
+    with pytest.raises(PluginError, match="it returned str, not Receipt or None"):
         await guarded(lambda: answer("sent"), plugin=BAD, doing="to send", returns=kinds)
     assert await guarded(lambda: answer(None), plugin=BAD, doing="to send", returns=kinds) is None
     receipt = Receipt("1")
@@ -173,6 +173,14 @@ async def test_a_plain_function_that_exits_is_named() -> None:
         guarded_call(lambda: sys.exit(1), plugin="bad", doing="to answer")
     with pytest.raises(KeyError):
         guarded_call(lambda: dict[str, int]()["x"], plugin="bad", doing="to answer")
+
+
+async def test_a_plain_function_that_gives_something_else_is_named() -> None:
+    answers: list[Any] = [7, raising(KeyError("x"))]  # the other one is a coroutine, of which Python doesn't warn then
+    for shown, value in zip(("int", "coroutine"), answers, strict=True):
+        with pytest.raises(PluginError, match=f"it returned {shown}, not str or None"):
+            guarded_call([value].pop, plugin="bad", doing="to answer", returns=(str, type(None)))
+    assert guarded_call(lambda: "text", plugin="bad", doing="to answer", returns=str) == "text"
 
 
 def test_an_exception_whose_text_cannot_be_had_is_described_by_its_type() -> None:

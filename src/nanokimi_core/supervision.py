@@ -78,25 +78,42 @@ async def guarded(
         if (ours := _ours(error, plugin, doing)) is not None:
             raise ours from None
         raise fault(plugin, doing, traced(error, plugin)) from error
-    if returns is not None and not isinstance(result, returns):
-        wanted = " or ".join(kind.__name__ for kind in (returns if isinstance(returns, tuple) else (returns,)))
-        raise wrong_return(plugin, doing, call, result, wanted)
-    return result
+    return _checked(result, returns, plugin, doing, call)
 
 
-def guarded_call(call: Callable[[], T], *, plugin: Plugin | str, doing: str) -> T:
+def guarded_call(
+    call: Callable[[], T],
+    *,
+    plugin: Plugin | str,
+    doing: str,
+    returns: type | tuple[type, ...] | None = None,
+) -> T:
     """Call a plain function of a plugin's.
 
     Raises:
-        PluginError: It called ``sys.exit``, or raised another thing that is no ``Exception``.
+        PluginError: It returned something else than ``returns``, where that is given, called ``sys.exit``, or raised
+            another thing that is no ``Exception``.
         Exception: Whatever else the plugin raised.
     """
     try:
-        return call()
+        result = call()
     except Exception:
         raise
     except BaseException as error:
         raise fault(plugin, doing, traced(error, plugin)) from error
+    return _checked(result, returns, plugin, doing, call)
+
+
+def _checked(
+    result: T, returns: type | tuple[type, ...] | None, plugin: Plugin | str, doing: str, call: Callable[[], Any]
+) -> T:
+    if returns is None or isinstance(result, returns):
+        return result
+    if inspect.iscoroutine(result):
+        result.close()  # else Python warns that nobody has awaited it
+    kinds = returns if isinstance(returns, tuple) else (returns,)
+    wanted = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+    raise wrong_return(plugin, doing, call, result, wanted)
 
 
 @asynccontextmanager

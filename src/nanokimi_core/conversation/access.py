@@ -39,7 +39,7 @@ def senders_names(message: Inbound) -> tuple[str, ...]:
 def is_triggered(message: Inbound, rules: ChatRules, assistant: str) -> bool:
     """Whether the assistant answers this message.
 
-    Without a rule: direct chats always, groups when mentioned, and so direct chats of an account that is a person's own.
+    Without a rule: direct chats always, groups when mentioned, and so direct chats of a person's own account.
     """
     trigger = rules.trigger or _usual(message)
     if trigger == "mention":

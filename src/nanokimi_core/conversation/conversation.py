@@ -9,6 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from nanokimi_core.config import Settings
+from nanokimi_core.conversation.account_owner import AccountOwner
 from nanokimi_core.conversation.accounts.logins import Logins
 from nanokimi_core.conversation.accounts.successions import Successions
 from nanokimi_core.conversation.answering import Answering, waits_for
@@ -60,7 +61,8 @@ class Conversation:
         self.health = Health(log)
         lost = Lost(settings, store, lambda: self.owner, lambda: self.delivery)
         self.delivery = Delivery(store, lambda: settings().limits, health=self.health, lost=lost, log=log)
-        self.ownership = Ownership(settings, store, log=log)
+        of_account = AccountOwner(settings, instances, log=log).chat
+        self.ownership = Ownership(settings, store, of_account=of_account, log=log)
         self.owner = Owner(settings, self.ownership.chat, store, self.delivery, log)
         self.grants = Grants(store)
         self.seats = Seats(settings, folder, instances)
@@ -137,12 +139,13 @@ class Conversation:
         tasks.start_soon(self.pool.watch)
 
     async def open(self) -> None:
-        """Go on with what waits in the store; the transports must be there, since they say how answers are cut.
+        """Go on with what waits in the store; the transports must be there: what they say of themselves counts.
 
         Raises:
             StoreError: It can't be read.
         """
         assert self._turning is not None  # noqa: S101  # started before
+        await self.owner.catch_up()
         await self.lanes.open(self._turning)
 
     def offer_ownership(self) -> None:

@@ -17,6 +17,7 @@ from nanokimi_core.store import Store, StoreError
 
 _LONGEST_SEND = 30.0
 _MOST_LOGGED = 256
+_MOST_EARLY = 20
 
 
 class Owner:
@@ -46,6 +47,7 @@ class Owner:
         self._delivery = delivery
         self._log = log
         self._logged: OrderedDict[str, str] = OrderedDict()
+        self._early: dict[str, Phrase] | None = {}
 
     @property
     def chat(self) -> str | None:
@@ -93,9 +95,19 @@ class Owner:
         self._logged.move_to_end(key)
         if len(self._logged) > _MOST_LOGGED:
             self._logged.popitem(last=False)
-        chat = self._chat()
-        if chat is None:
-            return
+        if (chat := self._chat()) is not None:
+            await self._tell_once(chat, key, text)
+        elif self._early is not None and len(self._early) < _MOST_EARLY:
+            self._early[key] = text
+
+    async def catch_up(self) -> None:
+        """Say what was said before the transports were made, where one of them knows the owner."""
+        early, self._early = self._early or {}, None
+        if (chat := self._chat()) is not None:
+            for key, text in early.items():
+                await self._tell_once(chat, key, text)
+
+    async def _tell_once(self, chat: str, key: str, text: Phrase) -> None:
         transport, _, name = chat.partition(":")
         try:
             if await self._store.tell(f"{chat} {key}", text):

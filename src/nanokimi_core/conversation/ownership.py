@@ -35,18 +35,27 @@ class _Known:
 
 
 class Ownership:
-    """Knows the owner: the chat that the toml names, else who has sent the one-time code.
+    """Knows the owner: the chat that the toml names, else who has sent the one-time code, else whose account it is.
 
     The code stands in memory only, as a salted hash. It is good for one owner and five wrong tries in all.
 
     Args:
         settings: Live; ``owner`` there wins.
         store: Remembers who has sent the code.
+        of_account: Gives the chat with themselves, ``transport:chat``, of the person whose account a transport uses.
         log: Says when the code is void.
     """
 
-    def __init__(self, settings: Callable[[], Settings], store: Store, *, log: Logger) -> None:
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        store: Store,
+        *,
+        of_account: Callable[[], str | None] = lambda: None,
+        log: Logger,
+    ) -> None:
         self._settings = settings
+        self._of_account = of_account
         self._store = store
         self._log = log
         self._known: _Known | None = None
@@ -66,7 +75,7 @@ class Ownership:
 
     def chat(self) -> str | None:
         """Give the owner's chat, ``transport:chat``, if there is an owner."""
-        return self._settings().owner or (self._known.chats[0] if self._known else None)
+        return self._settings().owner or (self._known.chats[0] if self._known else self._of_account())
 
     def is_owner(self, transport: str, message: Inbound) -> bool:
         """Whether the owner says this, in the owner's chat. A group is nobody's, and the console is the owner's."""
@@ -78,7 +87,7 @@ class Ownership:
         if settings.owner is not None:
             return settings.owner in chats
         if self._known is None:
-            return False
+            return message.kind == "self" and message.from_me and self._of_account() in chats
         return not (
             set(chats).isdisjoint(self._known.chats) or set(senders_names(message)).isdisjoint(self._known.senders)
         )

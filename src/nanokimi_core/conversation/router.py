@@ -105,7 +105,6 @@ class Router:
             welcome = await self._ownership.claimed_by(transport, message, rules.language)
             message = replace(message, text="/owner")  # the code is for nobody else to read
             if welcome is not None:
-                self._seen.clear()  # strangers who wrote before there was an owner are told of when they write again
                 await self._reply(transport, message, welcome)
                 return
         owner = self._ownership.is_owner(transport, message)
@@ -309,7 +308,7 @@ class Router:
 
     async def _introduce(self, transport: str, message: Inbound, *, denied: bool) -> None:
         """Tell the owner of an unknown chat, once; the chat itself gets silence."""
-        key = (f"{transport}:{message.chat}", "", "")
+        key = (f"{transport}:{message.chat}", "", self._owner.chat or "")  # whoever is the owner later is told too
         if denied or key in self._seen or not self._may_introduce():
             return
         route = self._delivery.route(transport)
