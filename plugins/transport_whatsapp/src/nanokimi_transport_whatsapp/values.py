@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Value(BaseModel):
-    """Base of all: immutable, and nothing unknown in it."""
+    """Base of all: immutable, nothing unknown in it, and no number that JSON can't carry."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Who(Value):
@@ -253,18 +253,47 @@ class Figures(Value):
         spooled: Messages that wait.
         held: Sends of unknown outcome under the policy ``hold``.
         resent: Sends that were repeated after an unknown outcome, since the spool was made: each may be seen twice.
+        unreadable: Events that the engine could not read and that were put aside, since the spool was made.
     """
 
     kind: Literal["figures"] = "figures"
     spooled: int = 0
     held: int = 0
     resent: int = 0
+    unreadable: int = 0
 
 
 FromChild = Annotated[Brought | Typing | Link | Answer | Figures, Field(discriminator="kind")]
 
 
 # ------------------------------------------------------------------ to the child
+class Start(Value):
+    """The first line to a child: all that it is told. Nothing of it is on its command line, where others could read it.
+
+    Attributes:
+        engine: A module with ``create(settings: EngineSettings) -> Engine``.
+        folder: The instance's, absolute; ``Places`` names the files in it.
+        device: What the phone shows under its linked devices.
+        presence: Whether the account shows as online.
+        proxy: A URL, or nothing; it may hold a password.
+        resend: What becomes of a send whose outcome is unknown.
+        max_media: The largest file that is fetched, in bytes.
+        spool_limit: Events that may wait on disk; at it the engine is closed.
+        connect: Open the engine, or only hand over what is spooled, and answer what needs no connection.
+    """
+
+    kind: Literal["start"] = "start"
+    engine: str = "nanokimi_transport_whatsapp.neonize_engine"
+    folder: str
+    device: str = "NanoKimi"
+    presence: Literal["unavailable", "available"] = "unavailable"
+    proxy: str = Field(default="", repr=False)
+    resend: Literal["resend", "hold"] = "resend"
+    max_media: int = 64 * 2**20
+    spool_limit: int = 10_000
+    connect: bool = True
+
+
 class Done(Value):
     """These spooled messages were delivered, or refused and counted: drop them."""
 
@@ -355,4 +384,6 @@ class Ask(Value):
     kind: Literal["ask"] = "ask"
 
 
-ToChild = Annotated[Done | Send | ShowTyping | MarkRead | Members | Pair | Unlink | Ask, Field(discriminator="kind")]
+ToChild = Annotated[
+    Start | Done | Send | ShowTyping | MarkRead | Members | Pair | Unlink | Ask, Field(discriminator="kind")
+]
