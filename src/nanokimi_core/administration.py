@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from logging import getLogger
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -13,21 +14,28 @@ import anyio.to_thread
 
 from nanokimi_core import __version__
 from nanokimi_core.contracts.auth import AuthStatus, Quota
-from nanokimi_core.errors import CommandError
+from nanokimi_core.contracts.transport import TellsState
+from nanokimi_core.conversation.catalogue.values import tidy
+from nanokimi_core.errors import CommandError, PluginError
 from nanokimi_core.instances import Instance
 from nanokimi_core.logs import redact
+from nanokimi_core.places import unplaced
+from nanokimi_core.shapes import offers
 from nanokimi_core.status import AccountStatus, HeldLane, InstanceStatus, LoginAsked, QuotaStatus, Status
 from nanokimi_core.store import ChatRecord, DeadLetter
-from nanokimi_core.supervision import guarded, named
+from nanokimi_core.supervision import guarded, guarded_call, named
 
 if TYPE_CHECKING:
     from nanokimi_core.runtime import Assistant
 
 _LONGEST_LOOK = 5.0
+_LONGEST_SAID = 200
 _MOST_HELD = 100
 _MOST_QUOTAS = 20
 _LOW = 0.8
 _USABLE = ("ok", "expiring")
+
+log = getLogger("nanokimi")
 
 
 class Administration:
@@ -153,7 +161,22 @@ class Administration:
             last_error=redact(instance.last_error),
             restarts=instance.restarts,
             connected=route.connected if route is not None else None,
+            said=self._said(instance),
         )
+
+    def _said(self, instance: Instance) -> str:
+        """Ask a transport how its connection stands, if it can tell."""
+        transport: Any = instance.value
+        if instance.kind != "transport" or not offers(transport, TellsState):
+            return ""
+        plugin, doing = instance.provided.plugin, "to say how its connection stands"
+        try:
+            said = guarded_call(transport.state, plugin=plugin, doing=doing, returns=str)
+        except Exception as error:  # noqa: BLE001  # a plugin boundary
+            found = error if isinstance(error, PluginError) else named(plugin, doing, error)
+            log.warning("%s", found)
+            said = unplaced(str(found))
+        return tidy(redact(said), _LONGEST_SAID)
 
     def _held(self) -> tuple[HeldLane, ...]:
         now = anyio.current_time()

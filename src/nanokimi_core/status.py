@@ -21,6 +21,7 @@ class InstanceStatus:
         last_error: The last thing that went wrong; empty where nothing did.
         restarts: How often it was started again.
         connected: Of a transport: whether its network is connected.
+        said: Of a transport: what it says of its connection itself, in a line; empty where it says nothing.
     """
 
     name: str
@@ -30,6 +31,7 @@ class InstanceStatus:
     last_error: str = ""
     restarts: int = 0
     connected: bool | None = None
+    said: str = ""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class Torn:
     def __init__(self, config, context): pass
     async def run(self, inbox): raise LookupError("no paper")
     async def send(self, message): pass
+    def state(self): return "waits to be linked: run torn link"
 @hookimpl
 def nanokimi_transports():
     return [Spec("torn", Torn)]
@@ -77,17 +78,26 @@ def test_a_process_that_was_killed_counts_as_none(site: Site) -> None:
     assert "does not run" in done.stdout
 
 
-def test_a_transport_that_fails_is_named_with_its_last_error_and_the_exit_code_is_1(site: Site) -> None:
+def test_a_transport_that_fails_is_named_with_what_it_says_and_its_last_error_and_the_exit_code_is_1(
+    site: Site,
+) -> None:
     site.ours("desk")
     site.write("torn", HOOK)
     set_up(site)
     site.toml((site.home / "nanokimi.toml").read_text().replace('["desk"]', '["desk", "torn"]'))
     with service(site):
-        until(site, lambda status: any("no paper" in each["last_error"] for each in status["instances"]), "status")
+        found = until(
+            site, lambda status: any("no paper" in each["last_error"] for each in status["instances"]), "status"
+        )
         done = site.run("status")
     assert done.returncode == 1
-    assert "-> transport torn" in done.stdout
-    assert "LookupError: no paper" in done.stdout
+    assert "\ntorn: waits to be linked: run torn link\n" in done.stdout
+    (sentence,) = [line for line in done.stdout.splitlines() if line.startswith("-> transport torn")]
+    assert ": waits to be linked: run torn link; last error: " in sentence
+    assert "LookupError: no paper" in sentence
+    assert {each["name"]: each["said"] for each in found["instances"] if each["said"]} == {
+        "torn": "waits to be linked: run torn link"
+    }
 
 
 def test_an_account_that_cannot_be_used_and_a_chat_that_is_held_up_for_it_are_named(site: Site) -> None:

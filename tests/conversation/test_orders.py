@@ -303,6 +303,7 @@ def test_a_report_shows_states_errors_remedies_and_problems_in_bounded_lists() -
         version="1",
         instances=(
             InstanceStatus("net", "transport", "waiting", 0.0, last_error="the line\nis cut"),
+            InstanceStatus("phone", "transport", "running", 0.0, said="waits to be linked"),
             InstanceStatus("brain", "backend", "running", 0.0),
             InstanceStatus("odd", "backend", "levitating", 0.0),
         ),
@@ -311,13 +312,14 @@ def test_a_report_shows_states_errors_remedies_and_problems_in_bounded_lists() -
         problems=("a list is away",),
     )
     lines = report(status, "en").splitlines()
-    assert lines[1:6] == [
+    assert lines[1:7] == [
         "net (transport): waiting to be started again; last error: the line is cut",
+        "phone (transport): running; waits to be linked",
         "brain (backend): running",
         "odd (backend): levitating",
         "account purse: was rejected; set a new key",
         "account spare: fine",
     ]
-    assert lines[6] == "net:0 waits until this has passed: no login; next try in 90 seconds"
+    assert lines[7] == "net:0 waits until this has passed: no login; next try in 90 seconds"
     assert lines[-2:] == ["… and 4 more", "to mend: a list is away"]
     assert "cuenta purse: ha sido rechazada; set a new key" in report(status, "es").splitlines()

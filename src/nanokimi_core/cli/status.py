@@ -50,7 +50,7 @@ def broken_things(found: Status) -> list[str]:
     """Say what is wrong, a sentence for each thing."""
     return [
         *(
-            f"{each.kind} {each.name} {_state(each)}{f': {each.last_error}' if each.last_error else ''}"
+            f"{each.kind} {each.name} {_state(each)}{_why(each)}"
             for each in found.instances
             if found.running and (each.state not in _WORKING or each.connected is False)
         ),
@@ -101,6 +101,9 @@ def _show(found: Status, broken: Sequence[str], nobody: str) -> None:
         ]
         say()
         say_table(["kind", "name", "state", "since", "restarts", "last error"], rows, colours=_COLOURS)
+        for each in found.instances:
+            if each.said:
+                say(f"{each.name}: {each.said}")
     if found.accounts:
         say()
         show_accounts(found.accounts)
@@ -142,6 +145,12 @@ def _until(account: AccountStatus) -> str:
 
 def _quota(told: QuotaStatus) -> Quota:
     return Quota(told.name, told.used, told.left, datetime.fromisoformat(told.resets_at) if told.resets_at else None)
+
+
+def _why(instance: InstanceStatus) -> str:
+    """Say why it isn't as it should be, to go on after its state: in its own words, then the last error."""
+    causes = [cause for cause in (instance.said, instance.last_error) if cause]
+    return f": {'; last error: '.join(causes)}" if causes else ""
 
 
 def _state(instance: InstanceStatus) -> str:

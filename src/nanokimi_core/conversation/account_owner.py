@@ -8,6 +8,7 @@ from typing import Any
 
 from nanokimi_core.config import Settings
 from nanokimi_core.contracts.transport import KnowsOwner
+from nanokimi_core.errors import PluginError
 from nanokimi_core.instances import Instance
 from nanokimi_core.shapes import offers
 from nanokimi_core.supervision import guarded_call, named
@@ -42,7 +43,7 @@ class AccountOwner:
         try:
             chat: str | None = guarded_call(transport.owner_chat, plugin=plugin, doing=doing, returns=(str, type(None)))
         except Exception as error:  # noqa: BLE001  # a plugin boundary
-            said = str(named(plugin, doing, error))
+            said = str(error if isinstance(error, PluginError) else named(plugin, doing, error))
             if self._logged.get(instance.name) != said:
                 self._logged[instance.name] = said
                 self._log.error("%s", said)

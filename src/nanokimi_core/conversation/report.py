@@ -63,6 +63,8 @@ def _figures(status: Status, language: Language) -> Phrase:
 
 def _instance(instance: InstanceStatus, language: Language) -> Phrase:
     state = _word(_INSTANCE, instance.state, language)
+    if instance.said:
+        state = f"{state}; {instance.said}"
     if not instance.last_error:
         return phrase(language, "owner_status_instance", name=instance.name, kind=instance.kind, state=state)
     cause = instance.last_error
