@@ -43,6 +43,7 @@ class Standing(_Kept):
         spooled: Messages in the child's spool that the core hasn't taken yet.
         held: Sends of unknown outcome under the policy ``hold``.
         resent: Sends that were repeated after an unknown outcome.
+        unreadable: Events in the spool that nobody could read.
         child: The child's process id, or 0.
     """
 
@@ -54,6 +55,7 @@ class Standing(_Kept):
     spooled: int = 0
     held: int = 0
     resent: int = 0
+    unreadable: int = 0
     child: int = 0
 
 
