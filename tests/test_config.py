@@ -118,12 +118,15 @@ def test_no_text_makes_anything_but_settings_or_one_error(tmp_path_factory: pyte
 CHATS = """
 backend = "echo"
 auth = "apikey"
+[limits]
+max_age = "3h"
 [chats."net:*"]
 trigger = "mention"
 sandbox = "all"
 [chats."net:team-*"]
 trigger = "always"
 auth = ["oauth_file", "apikey"]
+max_age = "7d"
 [chats."net:team-a"]
 backend = "kimi_docker"
 """
@@ -137,6 +140,8 @@ def test_for_each_key_the_exact_chat_then_the_longest_prefix_then_the_default(tm
     assert given.rules(["net:team-b"]).backend == "echo"
     assert given.rules(["net:other"]).trigger == "mention"
     assert given.rules(["net:other"]).auth == ("apikey",)
+    ages = [given.rules([f"net:{chat}"]).max_age for chat in ("team-a", "other")]
+    assert ages == [timedelta(days=7), timedelta(hours=3)]
 
 
 def test_an_alias_of_a_chat_finds_its_rules(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,70 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 def _sums(tmp_path: Path) -> Any:
     yield
     check_sums(tmp_path)
+
+
+def old(**time: float) -> dict[str, Any]:
+    """When it was sent: so long before now."""
+    return {"at": datetime.now(UTC) - timedelta(**time)}
+
+
+# --------------------------------------------------------------------- what comes late
+async def test_what_is_older_than_max_age_is_context_and_the_log_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with bench(tmp_path, brain=ScriptedBackend(joining)).running() as given:
+        for number in range(3):
+            await given.net.say(f"days ago {number}", **old(days=2))
+        await given.net.say("a night ago", **old(hours=10))
+        await given.net.say("by a clock that goes fast", **old(days=-40))
+        await given.settled()
+        assert asked(given) == ["a night ago", "by a clock that goes fast"]
+        assert context(given, 0) == [("message", f"days ago {number}") for number in range(3)]
+    (line,) = [record.getMessage() for record in caplog.records if "max_age" in record.message]
+    assert line.startswith("net brings messages that are older than max_age (one in desk: 2 days, 0:00:0")
+
+
+async def test_each_chat_has_its_own_max_age_before_the_tomls(tmp_path: Path) -> None:
+    toml = {"limits": {"max_age": "1h"}, "chats": {"net:*": {}, "net:p*": {"max_age": "5h"}, "net:pat": {}}}
+    async with bench(tmp_path, toml, brain=ScriptedBackend(joining)).running() as given:
+        for chat in ("ana", "pia", "pat"):
+            await given.net.say(f"{chat} 2", chat, **old(hours=2))
+            await given.net.say(f"{chat} 6", chat, **old(hours=6))
+        await given.settled()
+        assert sorted(asked(given)) == ["pat 2", "pia 2"]
+
+
+async def test_old_commands_and_orders_are_not_carried_out_and_what_is_said_of_old_messages_still_counts(
+    tmp_path: Path,
+) -> None:
+    toml = {"owner": "net:boss", "chats": {"net:desk": {}}}
+    async with bench(tmp_path, toml, brain=(brain := Gated())).running() as given:
+        for word, chat in (("/new", "desk"), ("/status", "desk"), ("/owner", "boss"), ("/allow net:desk", "boss")):
+            await given.net.say(word, chat, **old(days=2))
+        await given.net.say("Kai, are you there?", kind="group", mentions_me=True, **old(days=2))
+        await given.net.say("runs")
+        await until_prompted(given, 1)
+        assert not given.net.sent
+        await given.net.say("teh cat", number="m")
+        await given.net.say("the cat", event="edit", target="m", **old(days=2))
+        brain.let_all()
+        await given.settled()
+        assert asked(given) == ["runs", "the cat"]
+        assert (await given.assistant.store.counters())["command"] == 0
+
+
+async def test_a_message_that_was_taken_in_time_is_answered_once_when_it_comes_again_too_late(tmp_path: Path) -> None:
+    toml = {"limits": {"max_age": "1h"}}
+    async with bench(tmp_path, toml, brain=ScriptedBackend(joining)).running() as given:
+        await given.net.say("in time", number="1")
+        await given.net.until_sent(1)
+        await given.net.say("in time", number="1", **old(days=2))
+        await given.net.say("and now?")
+        await given.settled()
+        assert asked(given) == ["in time", "and now?"]
+        assert context(given) == []
+        assert (await given.assistant.store.counters())["duplicate"] == 1
 
 
 # --------------------------------------------------------------------- edits, revocations, reactions

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from nanokimi_core.config.rules import WILD, ChatRules, RuleBook
+from nanokimi_core.config.rules import MAX_AGE, WILD, ChatRules, RuleBook
 from nanokimi_core.settings import TomlPath
 
 LONGEST_NAME = 60
@@ -115,6 +115,9 @@ class Limits(Table):
         default=3, ge=1, le=100, strict=True, description="Times that a message is tried before it is a dead letter."
     )
     turns_per_day: int | None = Field(default=None, ge=1, strict=True, description="Turns a chat may have in a day.")
+    max_age: Duration = Field(
+        default=MAX_AGE, description="How old a message may be when it comes; an older one is context, not a question."
+    )
     send_timeout: Duration = Field(default=timedelta(seconds=30), description="How long sending one message may take.")
     send_attempts: int = Field(
         default=12,
@@ -177,6 +180,7 @@ class ChatTable(Table):
     turns_per_day: int | None = Field(
         default=None, ge=1, strict=True, description="Another number of turns in a day than the one in [limits]."
     )
+    max_age: Duration | None = Field(default=None, description="Another age than the one in [limits].")
 
 
 class Settings(Table):

@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 WILD = re.compile(r"[*?]")
 CONTEXT = 20
+MAX_AGE = timedelta(days=1)
+"""A night without a network is made up for; after more than a day, answers to what was said would surprise people."""
 
 _LARGEST = 1_000_000
 _REMEMBERED = 2000  # chats
@@ -38,6 +41,7 @@ class ChatRules:
         arriving: What a message does that comes during a turn.
         language: Of what the assistant itself says.
         turns_per_day: ``None``: any number.
+        max_age: How old a message may be when it comes to be answered.
     """
 
     known: bool
@@ -50,6 +54,7 @@ class ChatRules:
     arriving: Literal["wait", "cancel"] = "wait"
     language: Literal["en", "es"] = "en"
     turns_per_day: int | None = None
+    max_age: timedelta = MAX_AGE
 
     def may_speak(self, names: Iterable[str]) -> bool:
         """Whether a sender may speak, who goes by these names."""
@@ -103,6 +108,7 @@ class RuleBook:
             arriving=_first(table.arriving for table in tables) or "wait",
             language=_first(table.language for table in tables) or settings.language,
             turns_per_day=_first(table.turns_per_day for table in tables) or settings.limits.turns_per_day,
+            max_age=_first(table.max_age for table in tables) or settings.limits.max_age,
         )
 
     def _read(self, name: str, table: ChatTable) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from logging import Logger
 from typing import Any, get_args, get_type_hints
@@ -33,6 +34,7 @@ from nanokimi_core.store import Arrival, Outcome, Role, Store, StoreError
 _COMMANDS = frozenset({"/help", "/new", "/stop", "/status"})
 _FULL = "full"
 _REFUSE_AGAIN = 60.0
+_OLD_AGAIN = 60.0
 _DAY = 86_400.0
 _HOUR = 3600.0
 _MOST_SEEN = 20_000
@@ -87,6 +89,7 @@ class Router:
         self._coming_in_all = 0
         self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._introduced: deque[float] = deque()
+        self._old_again = -math.inf
 
     async def receive(self, transport: str, message: Inbound) -> None:
         """Take a message; returns when it is kept, or was refused and counted.
@@ -131,7 +134,11 @@ class Router:
             del self._seen[key]
 
     async def _take(self, transport: str, message: Inbound, rules: ChatRules, *, owner: bool) -> None:
-        if message.event != "message" or (message.from_me and message.kind != "self"):
+        if (
+            message.event != "message"
+            or (message.from_me and message.kind != "self")
+            or self._is_old(transport, message, rules)
+        ):
             await self._keep(transport, message, Role.CONTEXT, rules)
             return
         word = (message.text.split(maxsplit=1) or [""])[0].lower()
@@ -147,6 +154,17 @@ class Router:
             await self._turn(transport, message, rules)
         else:
             await self._keep(transport, message, Role.CONTEXT, rules)
+
+    def _is_old(self, transport: str, message: Inbound, rules: ChatRules) -> bool:
+        """Whether a message comes so late that nobody expects an answer any more; the log says so once a minute."""
+        age = datetime.now(UTC) - message.at if message.at is not None else timedelta()
+        if age <= rules.max_age:
+            return False
+        if (now := anyio.current_time()) >= self._old_again:
+            self._old_again = now + _OLD_AGAIN
+            said = "%s brings messages that are older than max_age (one in %s: %s), so they are context only"
+            self._log.info(said, transport, message.chat, timedelta(seconds=round(age.total_seconds())))
+        return True
 
     async def _turn(self, transport: str, message: Inbound, rules: ChatRules, role: Role = Role.TURN) -> None:
         lane = (transport, message.chat)
