@@ -7,13 +7,18 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from nanokimi_core import CommandError
 from nanokimi_transport_whatsapp.places import Places
+from nanokimi_transport_whatsapp.standing import read_standing
 
 GIVEN_UP_SECONDS = 20.0
 """How long a running transport may take to end its child."""
+
+NOTICED_SECONDS = 4.0
+"""Within what time a running transport notices that a command holds the session; it looks each second."""
 
 _LOOK_SECONDS = 0.1
 
@@ -41,6 +46,18 @@ def session_held(places: Places, name: str) -> Iterator[bool]:
 def in_use(places: Places) -> bool:
     """Whether a child has the session now."""
     return _is_locked(places.child_lock)
+
+
+def transport_lets_go(places: Places, seconds: float = NOTICED_SECONDS) -> bool:
+    """Whether a running transport without a child has noticed that the session is held; call it while it is."""
+    deadline = time.monotonic() + seconds
+    earliest = datetime.now(UTC) - timedelta(seconds=NOTICED_SECONDS)
+    while time.monotonic() < deadline:
+        standing = read_standing(places)
+        if standing is not None and standing.state == "held" and standing.since >= earliest:
+            return True
+        time.sleep(_LOOK_SECONDS)
+    return False
 
 
 def _wait_for_child(places: Places, name: str) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 import anyio
 
 from nanokimi_core import CommandError
-from nanokimi_transport_whatsapp.values import FINAL, Answer, FromChild, Link, Pair, Unlink, Who
+from nanokimi_transport_whatsapp.supervision import ChildProcess
+from nanokimi_transport_whatsapp.values import FINAL, Link, Pair, Unlink, Who
 from nanokimi_transport_whatsapp.words import plain, why_not
 
 ROUNDS = 3
@@ -22,19 +22,7 @@ _HARMLESS = frozenset({"disconnected", "weak", "offline_done"})
 _END = Literal["codes_over", "stuck"]
 
 
-class Child(Protocol):
-    """What linking needs of a child."""
-
-    def __aiter__(self) -> AsyncIterator[FromChild]:
-        """Give what the child says until it ends."""
-        ...
-
-    async def ask(self, value: Pair | Unlink) -> Answer:
-        """Ask for something, and wait for the answer."""
-        ...
-
-
-Start = Callable[[], AbstractAsyncContextManager[Child]]
+Start = Callable[[], ChildProcess]
 
 
 class Screen(Protocol):
@@ -102,7 +90,7 @@ class Linking:
                 stuck = True
                 self._screen.say("WhatsApp doesn't answer; once more, from the beginning.")
 
-    async def _follow(self, child: Child) -> Who | _END:
+    async def _follow(self, child: ChildProcess) -> Who | _END:
         """Go along with one child until it is connected or can't go on."""
         asked = False
         with anyio.CancelScope(deadline=anyio.current_time() + self._connect_seconds) as patience:
@@ -131,7 +119,7 @@ class Linking:
                     return "stuck"
         return "stuck"
 
-    async def _pair(self, child: Child) -> str:
+    async def _pair(self, child: ChildProcess) -> str:
         """Ask for a code to type.
 
         Raises:
@@ -186,7 +174,7 @@ async def log_out(start: Start, *, seconds: float = _UNLINK_SECONDS) -> str:
     return f"no answer within {seconds:g} s"
 
 
-async def _settle(child: Child) -> None:
+async def _settle(child: ChildProcess) -> None:
     """Let the first connection do what it has to, as far as it does that in a few seconds."""
     with anyio.move_on_after(_SETTLE_SECONDS):
         async for event in child:

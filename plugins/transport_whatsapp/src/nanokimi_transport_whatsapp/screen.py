@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -135,3 +136,20 @@ def _hint(text: str) -> str:
         return f"It can't be drawn here: make a QR code of the line below, {others}."
     columns, lines = needed(text)
     return f"It can't be drawn here: make this window {columns} columns wide and {lines} lines high, {others}."
+
+
+def on_terminal() -> bool:
+    """Whether a person can answer a question."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+
+
+def choose(question: str, options: Sequence[str]) -> int:
+    """Let a person choose one of several by its number, the first one unless they say another; gives its index."""
+    note(f"\n{question}")
+    for number, words in enumerate(options, start=1):
+        note(f"  {number}. {words}")
+    while True:
+        said = str(typer.prompt("Number", default="1", err=True)).strip()
+        if said.isdecimal() and 1 <= int(said) <= len(options):
+            return int(said) - 1
+        note(f"Type a number from 1 to {len(options)}.")

@@ -7,6 +7,9 @@ import unicodedata
 from datetime import datetime, timedelta
 
 from nanokimi_core import CommandError
+from nanokimi_transport_whatsapp.settings import Settings
+from nanokimi_transport_whatsapp.standing import Standing
+from nanokimi_transport_whatsapp.states import States
 from nanokimi_transport_whatsapp.values import Link, Who
 
 _NUMBER = re.compile(r"([0-9]+)@s\.whatsapp\.net")
@@ -77,7 +80,11 @@ def _trouble(link: Link, name: str) -> tuple[str, str]:
         case "full":
             return "as many messages wait as may wait", "let nanokimi run deliver them first"
         case "ended":
-            return f"WhatsApp can't be reached: {words or 'no reason is known'}", f"look at the network, then: {again}"
+            why = words or "it does not say why"
+            return (
+                f"the connection came to nothing: {why}",
+                f"look at the network and at nanokimi doctor, then: {again}",
+            )
         case _:
             reason = f": {words}" if words else ""
             return f"WhatsApp refuses the connection{number}{reason}", f"try again later with: {again}"
@@ -85,3 +92,10 @@ def _trouble(link: Link, name: str) -> tuple[str, str]:
 
 def _clock(seconds: float) -> str:
     return f"{datetime.now().astimezone() + timedelta(seconds=seconds):%Y-%m-%d %H:%M}"
+
+
+def standing_words(settings: Settings, name: str, standing: Standing) -> str:
+    """Say how a link stands, in the transport's own words; empty where it is connected and well."""
+    machine = States(settings, name)
+    machine.state, machine.said, machine.until = standing.state, standing.said, standing.until
+    return machine.words()
