@@ -1,9 +1,8 @@
 """How the link stands, what is to be done about it, and what the owner is told. No I/O: time and events are given.
 
-unlinked ─ note ─▶ waiting ─▶ connecting ─▶ connected ◀─▶ away
-   held ─ lock free ─▶ ▲  ▲  (paired)            │
-                       │  └─ failed, back-off ◀──┤
-                       └── ban over, linked anew ◀─ logged_out, replaced, banned, outdated, refused
+With a linked account it goes from waiting over connecting to connected, to away and back by the library itself, and by
+a watchdog or the child's end to waiting again. A command makes it held until it is over. Final states are left when the
+account is linked anew, when a command was at work, or when a ban is over.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from datetime import datetime, timedelta
 from nanokimi_transport_whatsapp.child import exits
 from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.values import FINAL, Link, Who
+from nanokimi_transport_whatsapp.words import plain
 
 STATES = frozenset({"unlinked", "held", "waiting", "connecting", "paired", "connected", "away", "full", *FINAL})
 """``unlinked``: there is no account. ``held``: a command uses the session. ``waiting``: for the next attempt. ``away``:
@@ -187,7 +187,7 @@ class States:
 
     def words(self) -> str:
         """Say how it stands in a line of at most 200 characters; empty where it is connected and well."""
-        why = f": {' '.join(self.said.split())}" if self.said else ""
+        why = f": {plain(self.said)}" if self.said else ""
         return {
             "unlinked": f"waits to be linked: run nanokimi {self._name} link",
             "held": "a command uses the login",
@@ -218,7 +218,7 @@ class States:
         self._tell(link.state, f"{what} (noticed {wall:%Y-%m-%d %H:%M})", remedy)
 
     def _final(self) -> tuple[str, str]:
-        why, again = f": {' '.join(self.said.split())}" if self.said else "", f"nanokimi {self._name} reconnect"
+        why, again = f": {plain(self.said)}" if self.said else "", f"nanokimi {self._name} reconnect"
         if self.state == "banned" and self.until is not None:
             return f"WhatsApp has banned this account until {self.until:%Y-%m-%d %H:%M}{why}", "it is tried again then"
         return {
@@ -229,7 +229,7 @@ class States:
         }.get(self.state, (f"WhatsApp refuses the connection{why}", f"when that is mended: {again}"))
 
     def _tell(self, key: str, what: str, remedy: str) -> None:
-        self.news.append(News(key, f"{self._name}: {what}; {remedy}"))
+        self.news.append(News(key, f"{what}; {remedy}"))
 
     def _note_good(self, now: float) -> None:
         """Forget earlier failures where the connection has held for a while."""

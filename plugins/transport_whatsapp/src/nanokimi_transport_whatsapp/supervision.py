@@ -46,12 +46,14 @@ _GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError)
 Request = TypeVar("Request", Send, Members, Pair, Unlink)
 
 
-def environment(settings: Settings, outer: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Give the child's environment: what a program needs to run, and what the library reads only at its start.
+def passed_on(outer: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Give what a program needs of this process's environment. No key or token is in it: it is an allow-list."""
+    return {name: value for name, value in outer.items() if _PASSED.fullmatch(name)}
 
-    It is an allow-list, so no key or token of this process is in it.
-    """
-    passed = {name: value for name, value in outer.items() if _PASSED.fullmatch(name)}
+
+def environment(settings: Settings, outer: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Give the child's environment: what is passed on, and what the library reads only when its process starts."""
+    passed = passed_on(outer)
     if not settings.ai_label:
         passed["NEONIZE_BOT_TAG"] = "off"
     if settings.proxy:
