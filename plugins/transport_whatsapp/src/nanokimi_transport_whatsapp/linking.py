@@ -19,7 +19,7 @@ ROUNDS = 3
 _SETTLE_SECONDS = 5.0
 _UNLINK_SECONDS = 30.0
 _HARMLESS = frozenset({"disconnected", "weak", "offline_done"})
-_END = Literal["codes_over", "stuck"]
+_END = Literal["codes_over", "silent", "gone"]
 
 
 Start = Callable[[], ChildProcess]
@@ -73,7 +73,7 @@ class Linking:
         Raises:
             CommandError: It came to nothing; says why.
         """
-        rounds, stuck = 0, False
+        rounds, again = 0, False
         while True:
             async with self._start() as child:
                 end = await self._follow(child)
@@ -84,11 +84,11 @@ class Linking:
                 if rounds == ROUNDS:
                     raise self._failed("no phone has taken a code", "have the phone at hand")
                 self._screen.say("All codes have run out; new ones come.")
-            elif stuck:
-                raise self._silent()
+            elif again:
+                raise self._given_up(end, child)
             else:
-                stuck = True
-                self._screen.say("WhatsApp doesn't answer; once more, from the beginning.")
+                again = True
+                self._screen.say("That came to nothing; once more, from the beginning.")
 
     async def _follow(self, child: ChildProcess) -> Who | _END:
         """Go along with one child until it is connected or can't go on."""
@@ -98,11 +98,12 @@ class Linking:
                 if not isinstance(event, Link):
                     continue  # messages stay in the spool
                 if event.state == "connected":
-                    self.paired = who = event.me or self.paired or Who(id="")
+                    self.paired = who = _both(event.me, self.paired)
                     patience.deadline = math.inf
                     await _settle(child)
                     return who
                 if event.state == "code":
+                    self.paired = None
                     patience.deadline = anyio.current_time() + event.seconds + self._connect_seconds
                     if not self._phone:
                         self._screen.code(event.said, event.seconds)
@@ -110,14 +111,15 @@ class Linking:
                         asked = True
                         self._screen.typed(await self._pair(child))
                 elif event.state == "paired":
+                    self.paired = _both(event.me, None)
                     patience.deadline = anyio.current_time() + self._paired_seconds
-                    self.paired = event.me or Who(id="")
                     self._screen.say("The phone has accepted. Waiting for WhatsApp to connect …")
                 elif event.state == "codes_over":
                     return "codes_over"
                 elif self._is_over(event):
-                    return "stuck"
-        return "stuck"
+                    return "gone"
+            return "gone"
+        return "silent"
 
     async def _pair(self, child: ChildProcess) -> str:
         """Ask for a code to type.
@@ -145,12 +147,13 @@ class Linking:
             return False
         raise why_not(event, self._name)
 
-    def _silent(self) -> CommandError:
+    def _given_up(self, end: _END, child: ChildProcess) -> CommandError:
+        if end == "gone":
+            why = child.trouble or f"the process that connects has ended (exit code {child.code})"
+            return self._failed(why, "see child.log in its folder, and nanokimi doctor")
         if self.paired is not None:
-            said = "the phone has accepted, but WhatsApp did not let it connect"
-        else:
-            said = "WhatsApp doesn't answer"
-        return self._failed(said, "look at the network")
+            return self._failed("the phone has accepted, but WhatsApp lets nobody connect", "look at the network")
+        return self._failed("WhatsApp doesn't answer", "look at the network")
 
     def _failed(self, said: str, remedy: str) -> CommandError:
         return CommandError(f"{self._name} is not linked: {said}", remedy=f"{remedy}, then: nanokimi {self._name} link")
@@ -172,6 +175,13 @@ async def log_out(start: Start, *, seconds: float = _UNLINK_SECONDS) -> str:
                     return plain(event.said) or event.state
             return "its process has ended"
     return f"no answer within {seconds:g} s"
+
+
+def _both(newer: Who | None, older: Who | None) -> Who:
+    """Join what two events say of the account; the later one may know its name, or no longer say it."""
+    if newer is None or older is None:
+        return newer or older or Who(id="")
+    return Who(id=newer.id, alias=newer.alias or older.alias, name=newer.name or older.name)
 
 
 async def _settle(child: ChildProcess) -> None:

@@ -10,8 +10,9 @@ from nanokimi_transport_whatsapp.holding import in_use
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.standing import AccountNote, Standing, read_note, read_standing
+from nanokimi_transport_whatsapp.states import States
 from nanokimi_transport_whatsapp.values import FINAL
-from nanokimi_transport_whatsapp.words import account_words, number_of, standing_words
+from nanokimi_transport_whatsapp.words import account_words, number_of
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Overview:
         """Read it."""
         note, standing = read_note(places), read_standing(places)
         number = settings.number or (note.number if note is not None else "")
-        words = standing_words(settings, name, standing) if standing is not None else ""
+        words = _words(settings, name, standing) if standing is not None else ""
         unfinished = note is None and places.session.exists()
         return cls(name, note, standing, in_use(places), unfinished, number, words)
 
@@ -115,3 +116,10 @@ class Overview:
             yield f"held, perhaps sent already: {standing.held}"
         if standing.resent:
             yield f"sent again, perhaps seen twice: {standing.resent}"
+
+
+def _words(settings: Settings, name: str, standing: Standing) -> str:
+    """Say how a link stands in the transport's own words; empty where it is connected and well."""
+    machine = States(settings, name)
+    machine.state, machine.said, machine.until = standing.state, standing.said, standing.until
+    return machine.words()

@@ -1,4 +1,4 @@
-"""What the commands and the doctor say of an account."""
+"""What people read of an account; nothing here knows of the transport or its child."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import unicodedata
 from datetime import datetime, timedelta
 
 from nanokimi_core import CommandError
-from nanokimi_transport_whatsapp.settings import Settings
-from nanokimi_transport_whatsapp.standing import Standing
-from nanokimi_transport_whatsapp.states import States
 from nanokimi_transport_whatsapp.values import Link, Who
 
 _NUMBER = re.compile(r"([0-9]+)@s\.whatsapp\.net")
@@ -92,10 +89,3 @@ def _trouble(link: Link, name: str) -> tuple[str, str]:
 
 def _clock(seconds: float) -> str:
     return f"{datetime.now().astimezone() + timedelta(seconds=seconds):%Y-%m-%d %H:%M}"
-
-
-def standing_words(settings: Settings, name: str, standing: Standing) -> str:
-    """Say how a link stands, in the transport's own words; empty where it is connected and well."""
-    machine = States(settings, name)
-    machine.state, machine.said, machine.until = standing.state, standing.said, standing.until
-    return machine.words()
