@@ -44,11 +44,11 @@ def source(
     )
 
 
-def info(where: Any = None, *, id: str = ID, edit: str = "", push: str = "Alice", category: str = "") -> Any:
+def info(where: Any = None, *, network_id: str = ID, edit: str = "", push: str = "Alice", category: str = "") -> Any:
     """Build what every message says of itself."""
     return N.MessageInfo(
         MessageSource=where or source(),
-        ID=id,
+        ID=network_id,
         ServerID=0,
         Type="text",
         Pushname=push,

@@ -106,6 +106,10 @@ def _media(what: What, otherwise: str) -> Callable[[str, Any], Media]:
 
 
 # ------------------------------------------------------------------ the others
+def _text(field: str, part: Any) -> Text:
+    return Text(text=text(part.text))
+
+
 def _location(field: str, part: Any) -> Content:
     live = field == "liveLocationMessage"
     latitude, longitude = degrees(part.degreesLatitude, 90), degrees(part.degreesLongitude, 180)
@@ -164,6 +168,7 @@ MEDIA: dict[str, Callable[[str, Any], Media]] = {
 
 _READERS: dict[str, Callable[[str, Any], Content]] = {
     **MEDIA,
+    "extendedTextMessage": _text,
     "locationMessage": _location,
     "liveLocationMessage": _location,
     "contactMessage": _contact,

@@ -42,7 +42,6 @@ QUIET = frozenset(
 WORDS = {
     "buttonsMessage": ("text", "contentText", "footerText"),
     "buttonsResponseMessage": ("selectedDisplayText",),
-    "extendedTextMessage": ("text",),
     "highlyStructuredMessage": (
         "hydratedHsm.hydratedTemplate.hydratedTitleText",
         "hydratedHsm.hydratedTemplate.hydratedContentText",
