@@ -40,15 +40,20 @@ class Friend:
         server: The stand-in server.
         user: Whose device it becomes. Two friends of one user are two devices of one person.
         folder: Where its database is kept.
+        by_code: Link it by a pairing code that its user types, not by a QR code.
+
+    Attributes:
+        device: The number it was linked under; 0 where it was linked before.
     """
 
-    def __init__(self, server: WhatsAppServer, user: User, folder: Path) -> None:
+    def __init__(self, server: WhatsAppServer, user: User, folder: Path, *, by_code: bool = False) -> None:
         self.user = user
         self.device = 0
+        self._by_code = by_code
         self._server = server
         self._folder = folder
         self._process: subprocess.Popen[str] | None = None
-        self._reader = threading.Thread(target=self._read, name="friend", daemon=True)
+        self._reader: threading.Thread | None = None
         self._news = threading.Condition()
         self._events: deque[Received] = deque(maxlen=_MOST_EVENTS)
         self._fresh: deque[Received] = deque(maxlen=_MOST_EVENTS)
@@ -73,7 +78,9 @@ class Friend:
             return list(self._events)
 
     def start(self) -> None:
-        """Start the client, link it if it isn't, and wait until it is connected."""
+        """Start the client (again), link it if it isn't, and wait until it is connected."""
+        self._ended = False
+        self._codes.clear()
         self._folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "whatsapp_testbed.friend_child", str(self._folder / "friend.db")]
         with (self._folder / "errors.log").open("ab") as errors:
@@ -85,21 +92,28 @@ class Friend:
                 text=True,
                 env=self._environment(),
             )
+        self._reader = threading.Thread(target=self._read, args=[self._process], name="friend", daemon=True)
         self._reader.start()
-        seen = self._wait(lambda: self._codes or self._find(lambda event: event.kind == "connected"), _START_SECONDS)
+        seen = self._wait(lambda: self._codes or self._find(_connected), _START_SECONDS)
         if isinstance(seen, deque):
-            self.device = self.user.scan(seen[-1])
-            self.wait_for(lambda event: event.kind == "connected", within=_START_SECONDS)
+            self.device = self._link(seen[-1])
+        self.wait_for(_connected, within=_START_SECONDS)
         self._server.wait_for(lambda: not self.device or self.device in self.user.connected())
 
+    def _link(self, qr: str) -> int:
+        if self._by_code:
+            return self.user.type_code(str(self._do("pair", phone=self.user.number)))
+        return self.user.scan(qr)
+
     def close(self) -> None:
-        """End the client's process."""
+        """End the client's process, suddenly; ``start`` brings it back."""
         if self._process is None:
             return
         process, self._process = self._process, None
         process.kill()
         process.wait(_START_SECONDS)
-        self._reader.join(_START_SECONDS)
+        if self._reader is not None:
+            self._reader.join(_START_SECONDS)
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 stream.close()
@@ -263,9 +277,8 @@ class Friend:
                 self._news.wait(left)
             return found
 
-    def _read(self) -> None:
-        stream = self._process.stdout if self._process else None
-        for line in stream or ():
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        for line in process.stdout or ():
             told = json.loads(line)
             with self._news:
                 if "event" in told:
@@ -290,6 +303,10 @@ class Friend:
 
     def _last_words(self) -> str:
         return (self._folder / "errors.log").read_text(errors="replace")[-_ERROR_CHARACTERS:]
+
+
+def _connected(event: Received) -> bool:
+    return event.kind == "connected"
 
 
 def _quoting(reply: Quote | Received | None) -> dict[str, Any]:

@@ -58,6 +58,10 @@ def _listen(client: Any, events: queue.Queue[Any], out: _Out) -> None:
         known.ConnectedEv,
         known.DisconnectedEv,
         known.LoggedOutEv,
+        known.StreamReplacedEv,
+        known.TemporaryBanEv,
+        known.ClientOutdatedEv,
+        known.ConnectFailureEv,
         known.UndecryptableMessageEv,
     ):
         client.event(kind)(lambda _, event: events.put(event))

@@ -25,7 +25,15 @@ _OTHERS: Final = {
     "secretEncryptedMessage": "secret_edit",
 }
 _RECEIPTS: Final = {"": "delivered", "inactive": "delivered"}
-_PLAIN: Final = {"Connected": "connected", "Disconnected": "disconnected", "LoggedOut": "logged_out"}
+_PLAIN: Final = {
+    "Connected": "connected",
+    "Disconnected": "disconnected",
+    "LoggedOut": "logged_out",
+    "StreamReplaced": "replaced",
+    "TemporaryBan": "banned",
+    "ClientOutdated": "outdated",
+    "ConnectFailure": "refused",
+}
 _REVOKE, _EDIT = 0, 14
 
 

@@ -49,6 +49,9 @@ class Desk:
             raise LookupError(f"a friend can't do {what!r}")
         return doing(**asked)
 
+    def do_pair(self, phone: str) -> str:
+        return str(self._client.PairPhone(phone, True))
+
     def do_text(self, chat: str, text: str, *, secret: bool = False, **extras: Any) -> str:
         message = _text(text, extras)
         key = os.urandom(32) if secret else b""

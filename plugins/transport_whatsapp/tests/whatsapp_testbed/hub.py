@@ -13,9 +13,9 @@ import anyio
 
 from whatsapp_testbed.codec import Codec
 from whatsapp_testbed.noise import Identity
-from whatsapp_testbed.people import Device, Directory
+from whatsapp_testbed.people import Account, Device, Directory
 from whatsapp_testbed.seen import Seen
-from whatsapp_testbed.stanzas import Jid, Node
+from whatsapp_testbed.stanzas import Attribute, Jid, Node
 
 if TYPE_CHECKING:
     from whatsapp_testbed.connection import Connection
@@ -86,6 +86,19 @@ class Hub:
         connection.send(node)
         if node.tag == "message" and device.jid.user in self.troubles.twice:
             connection.send(node)
+
+    def announce_devices(self, account: Account, device: Device, what: str) -> None:
+        """Tell everybody who is there that an account has a device more or less (``add``, ``remove``).
+
+        The hash is a wrong one on purpose: clients then ask for the whole list again.
+        """
+        changed = [Node("device", {"jid": device.lid, "key-index": device.jid.device})]
+        for person in (account.lid, account.jid):
+            parts = [Node(what, {"device_hash": "2:testbed"}, changed)]
+            for connection in self.connections.values():
+                if connection.ready and connection.device is not device:
+                    attributes: dict[str, Attribute | None] = {"from": person, "type": "devices"}
+                    connection.send(Node("notification", {**attributes, "id": fresh_id(), "t": now()}, parts))
 
     def forget(self, connection: Connection) -> None:
         """Drop a connection that has ended from all lists."""

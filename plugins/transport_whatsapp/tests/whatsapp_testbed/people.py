@@ -36,6 +36,11 @@ class Device:
     waiting: deque[Node] = field(default_factory=lambda: deque(maxlen=_MOST_WAITING))
     pending: dict[tuple[str, str], Node] = field(default_factory=dict)
 
+    @property
+    def reachable(self) -> bool:
+        """Whether messages can be sealed for it: it has told its keys."""
+        return self.signed_key is not None
+
     def backlog(self) -> list[Node]:
         """Take what it must get at its next login: what it never acknowledged, then what came since."""
         nodes = [*self.pending.values(), *self.waiting]

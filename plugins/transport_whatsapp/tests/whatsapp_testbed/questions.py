@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from whatsapp_testbed.hub import now
+from whatsapp_testbed.hub import Hub, now
 from whatsapp_testbed.people import Account, Device, GroupRecord
 from whatsapp_testbed.stanzas import SERVER, Attribute, Jid, Node
 
@@ -44,11 +44,14 @@ def _keys(connection: Connection, node: Node) -> None:
     if device is None:
         error(connection, node, 403, "forbidden")
     elif node.text("type") == "set" and node.child("identity"):
+        new = not device.reachable
         device.registration = node.need("registration").octets
         device.identity = node.need("identity").octets
         device.signed_key = node.child("skey")
         device.keys.extend(node.need("list").children)
         result(connection, node)
+        if new and connection.account is not None:
+            connection.hub.announce_devices(connection.account, device, "add")
     elif (asked := node.child("key")) is not None:
         result(connection, node, [Node("list", {}, [_bundle(connection, user) for user in asked.children])])
     else:
@@ -93,7 +96,9 @@ def _person(connection: Connection, user: Node) -> Node:
     account = connection.hub.directory.account(jid)
     if account is None:
         return Node("user", {"jid": jid}, [Node("contact", {"type": "out"})])
-    devices = [Node("device", {"id": number, "key-index": number}) for number in account.devices]
+    devices = [
+        Node("device", {"id": number, "key-index": number}) for number, one in account.devices.items() if one.reachable
+    ]
     return Node(
         "user",
         {"jid": jid},
@@ -152,7 +157,7 @@ def _devices(connection: Connection, node: Node) -> None:
     child = node.children[0] if node.children else Node("")
     if child.tag == "remove-companion-device":
         result(connection, node)
-        _leave(connection.account, connection.device)
+        leave(connection.hub, connection.account, connection.device)
     elif child.tag == LINK_CODE and child.text("stage") == "companion_hello":
         number = child.jid("jid")
         connection.hub.coding[number.user if number else ""] = (connection, child)
@@ -164,9 +169,10 @@ def _devices(connection: Connection, node: Node) -> None:
         error(connection, node, 400, "bad-request")
 
 
-def _leave(account: Account | None, device: Device | None) -> None:
-    if account and device:
-        account.devices.pop(device.jid.device, None)
+def leave(hub: Hub, account: Account | None, device: Device | None) -> None:
+    """Unlink a device, and tell everybody who may write to it."""
+    if account and device and account.devices.pop(device.jid.device, None):
+        hub.announce_devices(account, device, "remove")
 
 
 def _privacy(connection: Connection, node: Node) -> None:

@@ -23,7 +23,8 @@ class Received:
     Attributes:
         kind: ``text``, ``image``, ``voice``, ``audio``, ``video``, ``document``, ``sticker``, ``location``,
             ``contact``, ``poll``, ``reaction``, ``edit``, ``revoke``, ``secret_edit``, ``other``; ``sealed`` for a
-            message that could not be opened; ``receipt``, ``typing``; ``connected``, ``disconnected``, ``logged_out``.
+            message that could not be opened; ``receipt``, ``typing``; ``connected``, ``disconnected``, ``logged_out``,
+            ``replaced``, ``banned``, ``outdated``, ``refused``.
         id: The message's network id.
         chat: The chat's address: ``1000@lid`` of the other person, or ``1203@g.us``.
         sender: The author's address by LID, without a device.

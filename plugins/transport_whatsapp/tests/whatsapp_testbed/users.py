@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from whatsapp_testbed import phones
+from whatsapp_testbed import phones, questions
 from whatsapp_testbed.people import Account, GroupRecord
 from whatsapp_testbed.seen import SeenMessage, SeenReceipt, SeenTyping
 from whatsapp_testbed.stanzas import Attribute, Node
@@ -67,7 +67,8 @@ class User:
 
         def act() -> None:
             for number in [device] if device else list(self._account.devices):
-                gone = self._account.devices.pop(number, None)
+                gone = self._account.devices.get(number)
+                questions.leave(self._server.hub, self._account, gone)
                 connection = self._server.hub.connections.get(gone.jid) if gone else None
                 if connection is not None:
                     removed = Node("conflict", {"type": "device_removed"})
