@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from nanokimi_core import Spec, Transport, hookimpl
 from nanokimi_transport_whatsapp.settings import Settings
+from nanokimi_transport_whatsapp.transport import WhatsApp
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "WhatsApp", "nanokimi_transports"]
+
+
+@hookimpl
+def nanokimi_transports() -> list[Spec[Transport]]:
+    """Name the transport that this distribution provides."""
+    return [Spec("whatsapp", WhatsApp, config=Settings)]

@@ -20,7 +20,7 @@ from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.supervision import ChildProcess
 from nanokimi_transport_whatsapp.transcription import NotTranscribed, transcribe
-from nanokimi_transport_whatsapp.values import Brought, Done, MarkRead, Media, Message
+from nanokimi_transport_whatsapp.values import Brought, Done, MarkRead, Media, Message, Who
 
 MOST_WAITING = 1000
 """Messages that may wait here for the core; more are left with the child."""
@@ -58,8 +58,8 @@ class Reader:
         Raises:
             NotAccepted: Who is who can't be kept.
         """
-        chat = await self._who(message.chat.id, message.chat.alias, account)
-        sender = await self._who(message.sender.id, message.sender.alias, account)
+        chat = await self.who(message.chat, account)
+        sender = await self.who(message.sender, account)
         file = file_of(message.content, self._media)
         text = _with_our_name(text_of(message.content), message, account, self._context.assistant)
         if file and isinstance(message.content, Media) and message.content.what == "voice":
@@ -90,10 +90,15 @@ class Reader:
             shared_account=account.number == "own" and message.chat_kind != "self",
         )
 
-    async def _who(self, name: str, alias: str, account: Account) -> Known:
-        if account.is_me(name):
+    async def who(self, named: Who, account: Account) -> Known:
+        """Give all names of a chat or a person that an event names.
+
+        Raises:
+            NotAccepted: They can't be kept.
+        """
+        if account.is_me(named.id):
             return Known(account.name, account.names - {account.name})
-        return await self._names.learn(name, alias)
+        return await self._names.learn(named.id, named.alias)
 
     async def _id(self, network_id: str, sender: str, account: Account) -> str | None:
         if not network_id:
@@ -150,17 +155,21 @@ class Hearing:
         """Whether messages are being taken."""
         return bool(self._waiting or self._done)
 
-    async def take(self, brought: Brought, chat: str, tasks: TaskGroup) -> None:
+    async def take(self, brought: Brought, tasks: TaskGroup) -> None:
         """Put a message into the lane of its chat; waits while too many wait.
 
         Args:
             brought: It.
-            chat: By the canonical name.
             tasks: Where lanes live.
+
+        Raises:
+            NotAccepted: Who is who can't be kept.
         """
-        if not self._reader.concerns_us(brought.message, self._account()):
+        account = self._account()
+        if not self._reader.concerns_us(brought.message, account):
             self._acknowledge(brought)
             return
+        chat = (await self._reader.who(brought.message.chat, account)).name
         while self._waiting >= MOST_WAITING:
             await self._moved.wait()
         self._waiting += 1
@@ -175,6 +184,11 @@ class Hearing:
         while True:
             while not self._done:
                 await self._moved.wait()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Tell the child what was delivered so far; that is done also where the caller is cancelled."""
+        if self._done:
             numbers, self._done = tuple(self._done), []
             await self._child.send(Done(numbers=numbers))
 

@@ -24,6 +24,7 @@ the connection was lost, the library tries by itself. ``full``: the spool is. Th
 WEAK_SECONDS = 180.0
 """How long keep-alives may get no answer."""
 
+_OF_THE_DISK = "events wait"
 _GOOD_SECONDS = 60.0
 _DRAIN_SECONDS = 5.0
 _MANY_FAILURES = 5
@@ -115,7 +116,7 @@ class States:
         elif link.state == "connected":
             self._connected_at, self._weak_since = self._connected_at or now, None
             self._become("connected", now)
-        elif link.state == "weak":
+        elif link.state == "weak" and _OF_THE_DISK not in link.said:  # beginning anew would lose what waits for it
             self._weak_since = self._weak_since or now
         elif link.state in ("paired", "full"):
             self._become(link.state, now, link.said)
@@ -191,7 +192,7 @@ class States:
         return {
             "unlinked": f"waits to be linked: run nanokimi {self._name} link",
             "held": "a command uses the login",
-            "waiting": f"waits to connect again{why}",
+            "waiting": f"waits to connect again{why}" if self._failures else "is about to connect",
             "connecting": "is connecting",
             "paired": "is linked, and waits for the connection",
             "connected": "gets no answers to keep-alives" if self._weak_since is not None else "",
@@ -201,7 +202,8 @@ class States:
 
     # -------------------------------------------------------------- small things
     def _begin(self, now: float, linked: bool) -> None:
-        self._failures, self._next, self.until, self._was_unlinked = 0, now, None, not linked
+        self.me = self.until = None
+        self._failures, self._next, self._was_unlinked = 0, now, not linked
         self._become("waiting" if linked else "unlinked", now)
 
     def _become(self, state: str, now: float, said: str = "") -> None:
