@@ -49,7 +49,7 @@ class WhatsAppServer:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         root = KeyPair()
-        self._root = root.public
+        (folder / "whatsapp-root.hex").write_text(root.public.hex())
         self._tls = make_tls(folder, HOSTS)
         self.hub = Hub(make_identity(root), Codec(dictionary()))
         self.media = MediaHost(OrderedDict())
@@ -90,7 +90,6 @@ class WhatsAppServer:
             "HTTPS_PROXY": self.proxy,
             "SSL_CERT_FILE": str(self._tls.authority),
             "PYTHONPATH": os.pathsep.join(filter(None, path)),
-            "WHATSAPP_TESTBED_ROOT": self._root.hex(),
         }
 
     def user(self, number: str, lid: str, name: str) -> User:

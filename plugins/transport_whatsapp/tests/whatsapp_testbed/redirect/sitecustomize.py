@@ -2,7 +2,7 @@
 
 Python imports this at start because the folder stands first in ``PYTHONPATH`` (``WhatsAppServer.environment``). When
 ``neonize._binder`` has loaded the shared library, 32 bytes of its writable memory, the root key that WhatsApp's
-servers must be certified by, become the testbed's. Another ``sitecustomize`` further down the path runs as usual.
+servers must be certified by, become the testbed's, which stands beside the certificate in ``SSL_CERT_FILE``. Another ``sitecustomize`` further down the path runs as usual.
 """
 
 from __future__ import annotations
@@ -81,6 +81,13 @@ def _run_next() -> None:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
-if key_text := os.environ.get("WHATSAPP_TESTBED_ROOT"):
-    sys.meta_path.insert(0, _Watching(bytes.fromhex(key_text)))
+def _watch() -> None:
+    """Wait for the library, if the certificates that this process trusts are the testbed's."""
+    beside = os.path.join(os.path.dirname(os.environ.get("SSL_CERT_FILE", "")), "whatsapp-root.hex")  # noqa: PTH118, PTH120
+    if os.path.exists(beside):  # noqa: PTH110
+        with open(beside) as file:  # noqa: PTH123
+            sys.meta_path.insert(0, _Watching(bytes.fromhex(file.read())))
+
+
+_watch()
 _run_next()
