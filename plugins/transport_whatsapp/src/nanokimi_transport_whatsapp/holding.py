@@ -21,6 +21,7 @@ NOTICED_SECONDS = 4.0
 """Within what time a running transport notices that a command holds the session; it looks each second."""
 
 _LOOK_SECONDS = 0.1
+_LOOKS = 10
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def session_held(places: Places, name: str) -> Iterator[bool]:
     """
     descriptor = os.open(places.command_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if not _lock(descriptor):
+        if not _locked_soon(descriptor):
             raise CommandError(f"another nanokimi {name} command is at work", remedy="wait until it has ended")
         yield _wait_for_child(places, name)
     finally:
@@ -75,18 +76,27 @@ def _wait_for_child(places: Places, name: str) -> bool:
 def _is_locked(path: Path) -> bool:
     """Look without holding it for longer than it takes to look."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        return not _lock(descriptor)
+        return not _lock(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
+def _locked_soon(descriptor: int) -> bool:
+    """Take a lock; the transport has it for a moment each time that it looks."""
+    for _ in range(_LOOKS):
+        if _lock(descriptor, fcntl.LOCK_EX):
+            return True
+        time.sleep(_LOOK_SECONDS / 2)
+    return False
+
+
+def _lock(descriptor: int, how: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
