@@ -19,7 +19,7 @@ from .transports import Pigeon
 
 class MangledChat(Pigeon):
     def inbound(self, news: dict[str, Any]) -> Inbound:
-        return replace(super().inbound(news), chat=f"#{news['chat']}")
+        return replace(super().inbound(news), chat=news["chat"].replace("roof", "#roof"))
 
 
 class NaiveTime(Pigeon):
@@ -162,7 +162,12 @@ class ThreadOfEverything(Pigeon):
 
 class TakesItselfForAnother(Pigeon):
     def is_mine(self, news: dict[str, Any]) -> bool:
-        return False
+        return bool(news["chat"] == "kai")
+
+
+class OwnerIsNobody(Pigeon):
+    def owner_chat(self) -> str | None:
+        return None
 
 
 class FilesOutside(Pigeon):
@@ -222,6 +227,7 @@ FAULTS = {
     MissesMentions: "notices a mention",
     ThreadOfEverything: "tells threads apart",
     TakesItselfForAnother: "knows its own messages",
+    OwnerIsNobody: "knows its owners chat",
     FilesOutside: "brings files",
     WrongSizes: "brings files",
     NamesAsPaths: "takes no name for a path",

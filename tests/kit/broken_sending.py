@@ -204,6 +204,11 @@ class TypesOn(Pigeon):
             await super().typing(chat, on)
 
 
+class TellsTwoLines(Pigeon):
+    def state(self) -> str:
+        return f"{super().state()}\nlast heard of {self.port}"
+
+
 class LosesThreads(Pigeon):
     def letter(self, message: Outbound) -> dict[str, Any]:
         return {**super().letter(message), "thread": None}
@@ -238,6 +243,7 @@ FAULTS = {
     DraftUnderAnotherKey: "replaces the draft by the answer",
     SendsTheRestOfADraft: "bears drafts without a connection",
     TypesOn: "shows typing and ends it",
+    TellsTwoLines: "tells its state",
     LosesThreads: "answers in the thread",
     LosesFiles: "sends files",
 }

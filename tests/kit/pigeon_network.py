@@ -227,5 +227,8 @@ class PigeonAbilities:
     async def write_from_me(self, text: str) -> None:
         await self.network.bring(text=text, sender="kai")
 
+    async def write_to_self(self, text: str) -> None:
+        await self.network.bring(text=text, chat="kai", sender="kai")
+
     async def garbage(self, data: bytes) -> None:
         await self.network.raw(data)

@@ -95,5 +95,30 @@ def test_a_figure_that_the_core_cannot_use_is_named(figure: dict[str, Any], tmp_
     assert f"{next(iter(figure))} is 0" in finding.saw
 
 
+@pytest.mark.parametrize(
+    ("check", "method", "saw"),
+    [
+        ("has its methods", {"state": Pigeon.connect}, "Odd.state is an async def: it must be def state(self)"),
+        ("has its methods", {"owner_chat": lambda self, chat: chat}, "(chat) must be def owner_chat(self)"),
+        ("tells its state", {"state": lambda self: None}, "before run state() gave NoneType, not a str"),
+        ("tells its state", {"state": lambda self: "so " * 67}, "before run state() gave 201 characters"),
+        (
+            "knows its owners chat",
+            {"owner_chat": lambda self: "roof"},
+            "owner_chat() is 'roof', and",
+        ),
+        ("knows its owners chat", {"kind": lambda self, news: "direct"}, "has the kind 'direct', not 'self'"),
+        ("knows its owners chat", {"is_mine": lambda self, news: False}, "from_me is not set on the message"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_what_is_wrong_with_what_only_some_can_do_is_said(
+    check: str, method: dict[str, Any], saw: str, tmp_path: Path
+) -> None:
+    broken = type("Odd", (Pigeon,), method)
+    finding = run_check(BY_NAME[check], rig_of(broken, 9.0), tmp_path, "asyncio")
+    assert (finding.outcome, saw in finding.saw) == ("failed", True), finding.saw
+
+
 def test_each_check_finds_a_fault() -> None:
     assert {*FAULTS.values(), *broken_lives.BROAD.values()} == set(BY_NAME)

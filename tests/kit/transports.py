@@ -27,6 +27,7 @@ from nanokimi_core import (
     Traits,
     Undeliverable,
 )
+from nanokimi_core.messages import ChatKind
 from nanokimi_core.testing import TransportRig
 
 from .pigeon_network import SECRET, PigeonAbilities, PigeonNetwork
@@ -120,6 +121,7 @@ class Pigeon:
             event=news.get("event", "message"),
             target=news.get("target"),
             thread=news.get("thread"),
+            kind=self.kind(news),
             at=self.time(news["at"]),
             mentions_me="@kai" in news["text"],
             from_me=self.is_mine(news),
@@ -128,6 +130,9 @@ class Pigeon:
 
     def identity(self, news: dict[str, Any]) -> str:
         return str(news["id"])
+
+    def kind(self, news: dict[str, Any]) -> ChatKind:
+        return "self" if news["chat"] == "kai" else "direct"
 
     def time(self, at: str) -> datetime:
         return datetime.fromisoformat(at)
@@ -177,6 +182,12 @@ class Pigeon:
 
     async def typing(self, chat: str, on: bool) -> None:
         await self.write(self.connected(), {"do": "typing", "on": on})
+
+    def owner_chat(self) -> str | None:
+        return "kai"
+
+    def state(self) -> str:
+        return "" if self.stream is not None else "waits for the line"
 
     async def write(self, stream: SocketStream, value: dict[str, Any]) -> None:
         async with self.writing:

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         Throttles,
         WritesAsAssistant,
         WritesGarbage,
+        WritesToSelf,
     )
     from nanokimi_core.testing.conformance.transport.inbox import InboxRecord, ScriptedInbox
     from nanokimi_core.testing.installing import providing
@@ -133,6 +134,7 @@ __all__ = [
     "TransportSuite",
     "WritesAsAssistant",
     "WritesGarbage",
+    "WritesToSelf",
     "counting",
     "expect",
     "failing",
@@ -177,6 +179,7 @@ _HOMES = {
         "Throttles",
         "WritesAsAssistant",
         "WritesGarbage",
+        "WritesToSelf",
     ),
     "conformance.transport.inbox": ("InboxRecord", "ScriptedInbox"),
     "conformance.checks": ("CheckFailed", "DoesNotApply", "expect", "saw", "until", "within"),

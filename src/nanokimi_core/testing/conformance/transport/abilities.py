@@ -169,6 +169,15 @@ class WritesAsAssistant(Protocol):
 
 
 @runtime_checkable
+class WritesToSelf(Protocol):
+    """A network in which the account that the transport uses is a person's own, with a chat with themselves."""
+
+    async def write_to_self(self, text: str) -> None:
+        """Let that person write in their chat with themselves, on another device."""
+        ...
+
+
+@runtime_checkable
 class WritesGarbage(Protocol):
     """A rig that can put anything at all on the wire."""
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from nanokimi_core.contracts.transport import KnowsOwner
 from nanokimi_core.messages import Inbound
-from nanokimi_core.testing.conformance.checks import check, expect
+from nanokimi_core.shapes import offers
+from nanokimi_core.testing.conformance.checks import DoesNotApply, check, expect
 from nanokimi_core.testing.conformance.rigs import TransportRig
 from nanokimi_core.testing.conformance.transport.abilities import (
     BringsReactions,
@@ -12,6 +16,7 @@ from nanokimi_core.testing.conformance.transport.abilities import (
     Mentions,
     RevokesMessages,
     WritesAsAssistant,
+    WritesToSelf,
 )
 from nanokimi_core.testing.conformance.transport.driven import Driven, connected
 
@@ -32,6 +37,9 @@ class _Threaded(TransportRig, HasThreads): ...
 
 
 class _Own(TransportRig, WritesAsAssistant): ...
+
+
+class _Shared(TransportRig, WritesToSelf): ...
 
 
 async def _event(it: Driven, first: Inbound, kind: str) -> Inbound:
@@ -131,6 +139,21 @@ async def knows_its_own_messages(rig: _Own) -> None:
                 expect(message.from_me, f'from_me is not set on "{message.text}", which the assistant\'s account wrote')
 
 
+@check("transport", "write_to_self")
+async def knows_its_owners_chat(rig: _Shared) -> None:
+    """What the account's owner writes to themselves comes from_me, of the kind self, in the chat of owner_chat()."""
+    async with connected(rig) as it:
+        transport: Any = it.transport
+        if not offers(transport, KnowsOwner):
+            raise DoesNotApply("the transport has no owner_chat()")
+        await rig.write_to_self("to do")
+        message, chat = await it.heard("to do"), transport.owner_chat()
+        names = [message.chat, *message.chat_aliases]
+        expect(chat in names, f"owner_chat() is {chat!r}, and the message came in {' or '.join(map(repr, names))}")
+        expect(message.kind == "self", f"the message has the kind {message.kind!r}, not 'self'")
+        expect(message.from_me, "from_me is not set on the message")
+
+
 EVENT_CHECKS = (
     brings_an_edit,
     brings_a_revocation,
@@ -139,4 +162,5 @@ EVENT_CHECKS = (
     tells_threads_apart,
     answers_in_the_thread,
     knows_its_own_messages,
+    knows_its_owners_chat,
 )

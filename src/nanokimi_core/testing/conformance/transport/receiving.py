@@ -66,7 +66,7 @@ def _check_types(message: Inbound) -> None:
         value = getattr(message, name)
         strings = isinstance(value, frozenset) and all(isinstance(each, str) for each in value)
         expect(strings, f"{name} is {value!r:.60}, not a frozenset of str")
-    for name in ("backlog", "mentions_me", "from_me"):
+    for name in ("backlog", "mentions_me", "from_me", "shared_account"):
         value = getattr(message, name)
         expect(isinstance(value, bool), f"{name} is {value!r:.60}, not a bool")
     expect(message.event in _EVENTS, f"event is {message.event!r:.60}")

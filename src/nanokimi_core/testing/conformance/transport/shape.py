@@ -12,13 +12,14 @@ from nanokimi_core.testing.conformance.rigs import TransportRig
 
 _METHODS = {"run": ("inbox",), "send": ("message",)}
 _OPTIONAL = {"typing": ("chat", "on"), "draft": ("message",), "members": ("chat",)}
+_PLAIN = ("owner_chat", "state")
 _MARKUPS = ("plain", "markdown", "whatsapp")
 _QUOTES = ("never", "group", "always")
 
 
 @check("transport")
 async def has_its_methods(rig: TransportRig) -> None:
-    """The object has async def run(inbox) and send(message), and typing, draft and members as the contract has them."""
+    """The object has async def run(inbox) and send(message), and what only some have as the contract has it."""
     async with rig.made() as transport:
         who = type(transport).__name__
         for name, parameters in (_METHODS | _OPTIONAL).items():
@@ -29,6 +30,11 @@ async def has_its_methods(rig: TransportRig) -> None:
             wanted = f"async def {name}(self, {', '.join(parameters)})"
             expect(_is_async(method), f"{who}.{name} is a plain def: it must be {wanted}")
             expect(_takes(method, len(parameters)), f"{who}.{name}{inspect.signature(method)} must be {wanted}")
+        for name in _PLAIN:
+            method = getattr(transport, name, None)
+            if callable(method):
+                expect(not _is_async(method), f"{who}.{name} is an async def: it must be def {name}(self)")
+                expect(_takes(method, 0), f"{who}.{name}{inspect.signature(method)} must be def {name}(self)")
 
 
 def _is_async(method: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What the contract wants of a transport that shows an answer while it grows, or that somebody is writing."""
+"""What the contract wants of a transport that shows drafts, that the assistant is writing, or how its line stands."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Any
 import anyio
 from anyio.lowlevel import checkpoint
 
-from nanokimi_core.contracts.transport import EditsDrafts, ShowsTyping
+from nanokimi_core.contracts.transport import EditsDrafts, ShowsTyping, TellsState
 from nanokimi_core.messages import Outbound
-from nanokimi_core.testing.conformance.checks import DoesNotApply, check, within
+from nanokimi_core.shapes import offers
+from nanokimi_core.testing.conformance.checks import DoesNotApply, check, expect, within
 from nanokimi_core.testing.conformance.rigs import TransportRig
 from nanokimi_core.testing.conformance.transport.abilities import SeesTyping
 from nanokimi_core.testing.conformance.transport.driven import Driven, connected, driven
 
 _POINTS = 6
+_LONGEST_STATE = 200
 _GROWING = ("Let me", "Let me see:", "Let me see: it is")
 
 
@@ -118,10 +120,29 @@ async def bears_a_cancelled_draft_or_typing(rig: TransportRig) -> None:
         await it.until(shown, "after draft() or typing() was cancelled, an answer that was sent was not seen")
 
 
+@check("transport")
+async def tells_its_state(rig: TransportRig) -> None:
+    """state() gives a line of at most 200 characters, or nothing, before run, while connected and after it."""
+    async with driven(rig) as it:
+        transport: Any = it.transport
+        if not offers(transport, TellsState):
+            raise DoesNotApply("the transport has no state()")
+        said = {"before run": transport.state()}
+        await it.connect()
+        said["while it was connected"] = transport.state()
+        await it.stop()
+        said["after run"] = transport.state()
+    for when, state in said.items():
+        expect(isinstance(state, str), f"{when} state() gave {type(state).__name__}, not a str")
+        expect(len(state) <= _LONGEST_STATE, f"{when} state() gave {len(state)} characters")
+        expect(state.isprintable(), f"{when} state() gave {state!r}, which is no line for people")
+
+
 SHOWING_CHECKS = (
     shows_a_draft,
     replaces_the_draft_by_the_answer,
     shows_typing_and_ends_it,
     bears_drafts_without_a_connection,
     bears_a_cancelled_draft_or_typing,
+    tells_its_state,
 )
