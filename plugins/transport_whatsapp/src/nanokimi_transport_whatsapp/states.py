@@ -192,7 +192,7 @@ class States:
         return {
             "unlinked": f"waits to be linked: run nanokimi {self._name} link",
             "held": "a command uses the login",
-            "waiting": f"waits to connect again{why}" if self._failures else "is about to connect",
+            "waiting": f"waits to connect again{why}" if why else "is about to connect",
             "connecting": "is connecting",
             "paired": "is linked, and waits for the connection",
             "connected": "gets no answers to keep-alives" if self._weak_since is not None else "",
