@@ -96,10 +96,11 @@ def sealed_edit(
     plainly: Any, *, author: str = ALICE, by: str = ALICE, secret: bytes = SECRET, target: str = ORIGINAL
 ) -> Any:
     key = key_of(secret, EDIT, target=target, author=author, by=by)
+    words = plainly if isinstance(plainly, bytes) else plainly.SerializeToString()
     return E2E.Message(
         secretEncryptedMessage=E2E.SecretEncryptedMessage(
             targetMessageKey=Key(ID=target, fromMe=True),
-            encPayload=AESGCM(key).encrypt(NONCE, plainly.SerializeToString(), None),
+            encPayload=AESGCM(key).encrypt(NONCE, words, None),
             encIV=NONCE,
             secretEncType=E2E.SecretEncryptedMessage.MESSAGE_EDIT,
         )
@@ -160,6 +161,7 @@ def test_an_encrypted_edit_is_read_whichever_names_were_used(author: str, by: st
     [
         sealed_edit(text("x"), secret=b"t" * 32),
         sealed_edit(text("x"), author=BOB),
+        sealed_edit(b"no protobuf"),
         sealed_edit(text("x"), target="3EB0UNKNOWN"),
         E2E.Message(
             secretEncryptedMessage=E2E.SecretEncryptedMessage(

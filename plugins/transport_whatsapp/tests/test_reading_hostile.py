@@ -31,7 +31,7 @@ from nanokimi_transport_whatsapp.neonize_engine.records import MESSAGE, pack
 from nanokimi_transport_whatsapp.values import Message, Text
 
 MOST_JSON = 1 << 20
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 STRINGS = st.one_of(
     st.text(max_size=20),

@@ -64,6 +64,16 @@ def test_the_chat_of_the_account_with_itself_is_told_by_either_name(chat: str, m
     assert found.sender.alias == ("" if me is None else OWN_PHONE)
 
 
+def test_the_account_s_other_name_is_added_where_an_event_lacks_it() -> None:
+    found = message_of(HELLO, where=source(OWN, OWN, "", "", mine=True))
+    assert (found.chat.alias, found.sender.alias) == (OWN_PHONE, OWN_PHONE)
+
+
+@pytest.mark.parametrize("other", ["", GROUP, ALICE, "x y@lid"])
+def test_what_is_no_other_name_of_a_person_is_none(other: str) -> None:
+    assert message_of(HELLO, where=source(ALICE, ALICE, other)).sender.alias == ""
+
+
 def test_a_message_of_the_account_to_somebody_is_in_that_person_s_chat() -> None:
     found = message_of(HELLO, where=source(ALICE, OWN, "", ALICE_PHONE, mine=True), push="Owner")
     assert (found.chat, found.chat_kind, found.from_me) == (Who(id=ALICE, alias=ALICE_PHONE), "direct", True)
@@ -149,6 +159,10 @@ def test_a_call_of_a_group_is_in_the_group() -> None:
     found = read(record_of_call(GROUP), no_secret, ME).message
     assert found is not None
     assert (found.chat, found.chat_kind, found.sender.id) == (Who(id=GROUP), "group", ALICE)
+
+
+def test_a_call_from_no_chat_comes_to_nothing() -> None:
+    assert read(record_of_call("status@broadcast"), no_secret, ME).message is None
 
 
 def test_reading_needs_neither_the_shared_library_nor_libmagic_and_says_nothing() -> None:
