@@ -31,9 +31,22 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
     folder = tmp_path_factory.mktemp("whatsapp")
     with WhatsAppServer(folder / "server") as server:
         people = People(server, folder)
-        with people.friend, people.bot:
-            yield people
+        clients = (people.friend, people.bot)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(Friend.start, clients))
+        yield people
+        for client in clients:
+            client.close()
         assert server.strangers() == []
+
+
+def _shows_online(client: Friend) -> bool:
+    """Whether a client knows its account's name by now, which it must to be online."""
+    try:
+        client.show_online()
+    except FriendError:
+        return False
+    return True
 
 
 def test_clients_linked_by_qr_and_by_code_write_to_each_other(people: People) -> None:
@@ -98,6 +111,9 @@ def test_what_the_owner_writes_elsewhere_reaches_the_owners_other_device(people:
         assert (other.from_me, other.chat) == (True, people.alice.chat)
         assert (note.from_me, note.chat) == (True, people.owner.chat)
         assert people.friend.wait_for_text("from my tablet").sender == people.owner.chat
+        tablet.share_name()
+        people.server.wait_for(lambda: _shows_online(people.bot))
+        assert people.server.wait_for(people.owner.presence) == ["available"]
         people.owner.unlink(tablet.device)
         tablet.wait_for(lambda event: event.kind == "logged_out")
 
@@ -136,16 +152,23 @@ def test_a_black_hole_says_nothing_until_it_ends(people: People) -> None:
     assert people.bot.wait_for_text("into the silence")
 
 
-def test_a_server_that_is_down_closes_each_connection_at_once(people: People) -> None:
-    host, _, port = people.server.proxy.removeprefix("http://").partition(":")
-    people.server.trouble.down()
-    try:
-        with socket.create_connection((host, int(port)), timeout=20) as client:
-            assert client.recv(1) == b""
-    finally:
-        people.server.trouble.up()
+def test_a_server_that_is_down_closes_each_connection_at_once(tmp_path: Path) -> None:
+    with WhatsAppServer(tmp_path) as server:
+        server.trouble.down()
+        assert _answer(server) == b""
+        server.trouble.up()
+        assert _answer(server).startswith(b"HTTP/1.1 502")
 
-    people.server.wait_for(lambda: people.owner.connected() and people.alice.connected())
+
+def _answer(server: WhatsAppServer) -> bytes:
+    """What the server says to somebody who asks for a host that isn't WhatsApp's."""
+    host, _, port = server.proxy.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=20) as client:
+        client.sendall(b"CONNECT example.org:443 HTTP/1.1\r\n\r\n")
+        try:
+            return client.recv(100)
+        except ConnectionResetError:
+            return b""
 
 
 def test_messages_are_refused_held_and_repeated_as_asked(people: People) -> None:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from whatsapp_testbed.codec import Codec
 from whatsapp_testbed.curve import KeyPair, verifies
@@ -29,6 +29,7 @@ _nodes = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(_nodes)
 def test_a_stanza_reads_as_it_was_written(node: Node) -> None:
     assert CODEC.decode(CODEC.encode(node)) == node

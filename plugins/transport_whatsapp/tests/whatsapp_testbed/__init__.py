@@ -23,9 +23,10 @@ The clients are the shipped library, unchanged and end-to-end encrypted; nothing
         owner.messages(), owner.receipts("read"), owner.typing(), owner.waiting(), owner.logins(), server.dials()
 
 In async tests call what may take long, and all of Friend, in a worker thread (``anyio.to_thread.run_sync``). Mark tests
-that start a client with ``pytest.mark.whatsapp``. A second device of the owner is a ``Friend(server, owner, ...)``.
-What the stand-in leaves out: the contents of letters (it can't read them), app state and history, WhatsApp's own limits
-and checks, real phones. ``environment`` must be there when a process starts: setting it later changes nothing.
+that start a client with ``pytest.mark.whatsapp``. A second device of the owner is a ``Friend(server, owner, ...)``; its
+``share_name`` does what a phone does after linking: the other devices learn the account's name, and may show presence.
+What the stand-in leaves out: the contents of letters (it can't read them), settings other than the name, history,
+WhatsApp's own limits and checks, real phones. ``environment`` must be there when a process starts.
 """
 
 from __future__ import annotations

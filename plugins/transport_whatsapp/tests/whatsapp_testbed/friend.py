@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from whatsapp_testbed.app_state import KEY_ID
 from whatsapp_testbed.received import Quote, Received
 from whatsapp_testbed.server import WhatsAppServer
 from whatsapp_testbed.users import User
@@ -232,9 +233,21 @@ class Friend:
         """Show, or end showing, that this person writes or speaks."""
         self._do("typing", chat=chat, on=on, voice=voice)
 
+    def show_online(self, on: bool = True) -> None:
+        """Show this person as online or not; refused before the client has learned its person's name."""
+        self._do("presence", on=on)
+
     def read(self, message: Received) -> None:
         """Mark a message as read, so that its author's client gets a receipt."""
         self._do("read", chat=message.chat, target=message.id, author=message.sender)
+
+    def share_name(self) -> None:
+        """Tell the other devices of the same person its name, as a phone does soon after linking: presence needs it."""
+        key = base64.b64encode(self.user.settings_key()).decode()
+        data = {"keyData": key, "timestamp": "1", "fingerprint": {"rawID": 1, "currentIndex": 0, "deviceIndexes": [0]}}
+        told = {"keyID": {"keyID": base64.b64encode(KEY_ID).decode()}, "keyData": data}
+        share = {"type": "APP_STATE_SYNC_KEY_SHARE", "appStateSyncKeyShare": {"keys": [told]}}
+        self.send_message(self.user.chat, {"protocolMessage": share})
 
     def logout(self) -> None:
         """Unlink this device, as its user would from its own menu."""

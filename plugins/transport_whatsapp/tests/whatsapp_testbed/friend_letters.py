@@ -14,7 +14,7 @@ from google.protobuf.json_format import ParseDict
 from neonize.proto import Neonize_pb2
 from neonize.proto.waCommon.WACommon_pb2 import MessageKey
 from neonize.proto.waE2E import WAWebProtobufsE2E_pb2 as letters
-from neonize.utils.enum import ChatPresence, ChatPresenceMedia, MediaType, ReceiptType, VoteType
+from neonize.utils.enum import ChatPresence, ChatPresenceMedia, MediaType, Presence, ReceiptType, VoteType
 
 _MEDIA: Final = {
     "image": MediaType.MediaImage,
@@ -132,6 +132,9 @@ class Desk:
         state = ChatPresence.CHAT_PRESENCE_COMPOSING if on else ChatPresence.CHAT_PRESENCE_PAUSED
         media = ChatPresenceMedia.CHAT_PRESENCE_MEDIA_AUDIO if voice else ChatPresenceMedia.CHAT_PRESENCE_MEDIA_TEXT
         self._client.send_chat_presence(_address(chat), state, media)
+
+    def do_presence(self, *, on: bool) -> None:
+        self._client.send_presence(Presence.AVAILABLE if on else Presence.UNAVAILABLE)
 
     def do_read(self, chat: str, target: str, author: str) -> None:
         self._client.mark_read(target, chat=_address(chat), sender=_address(author), receipt=ReceiptType.READ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -51,12 +52,13 @@ class Device:
 
 @dataclass(eq=False)
 class Account:
-    """A person: a number, a LID, and the key of the phone that links devices."""
+    """A person: a number, a LID, the key of the phone that links devices, and the key that seals the settings."""
 
     number: str
     lid_user: str
     name: str
     phone: KeyPair = field(default_factory=KeyPair)
+    settings_key: bytes = field(default_factory=lambda: os.urandom(32))
     devices: dict[int, Device] = field(default_factory=dict)
     next_device: int = 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from whatsapp_testbed import app_state
 from whatsapp_testbed.hub import Hub, now
 from whatsapp_testbed.people import Account, Device, GroupRecord
 from whatsapp_testbed.stanzas import SERVER, Attribute, Jid, Node
@@ -180,6 +181,18 @@ def _privacy(connection: Connection, node: Node) -> None:
     result(connection, node, [Node("privacy", {}, settings)] if node.text("type") == "get" else None)
 
 
+def _settings(connection: Connection, node: Node) -> None:
+    """An account's settings: a client that has none yet gets the first change of the only kind that there is."""
+    account, collections = connection.account, []
+    for asked in node.need("sync").children:
+        told: dict[str, Attribute | None] = {"name": asked.text("name"), "has_more_patches": "false"}
+        changes = []
+        if account and asked.text("name") == app_state.COLLECTION and asked.text("version") in {"", "0"}:
+            changes = [Node("patch", {}, app_state.named(account.settings_key, account.name))]
+        collections.append(Node("collection", told, [Node("patches", {}, changes)]))
+    result(connection, node, [Node("sync", {}, collections)])
+
+
 _ANSWERS: Final[dict[str, Callable[[Connection, Node], None]]] = {
     "encrypt": _keys,
     "passive": _passive,
@@ -188,6 +201,7 @@ _ANSWERS: Final[dict[str, Callable[[Connection, Node], None]]] = {
     "w:g2": _groups,
     "md": _devices,
     "privacy": _privacy,
+    "w:sync:app:state": _settings,
     "w:p": result,
     "urn:xmpp:ping": result,
     "disappearing_mode": result,

@@ -73,7 +73,7 @@ def _pass_on(sender: Sender, node: Node, to: Jid) -> None:
     reached: set[Jid] = set()
     for part in listed.children if listed else []:
         device = sender.hub.directory.device(part.jid("jid"))
-        if device is not None:
+        if device is not None and device.jid not in reached:  # whatsmeow lists its own devices twice in its own chat
             reached.add(device.jid)
             sender.hub.deliver(device, _letter(sender, node, to, device, [*part.children, *common, *identity]))
     if to.server != GROUP:
@@ -99,10 +99,11 @@ def _letter(sender: Sender, node: Node, to: Jid, device: Device, parts: list[Nod
         members: dict[str, Attribute | None] = {"participant": sender.device.lid, "addressing_mode": "lid"}
         attributes |= {"from": to, "participant_pn": sender.account.jid, **members}
     elif sender.hub.directory.account(device.jid) is sender.account:  # the sender's own other device
-        other = sender.hub.directory.account(to)
+        chat = node.jid("recipient") or to  # the former when a letter is sent again
+        other = sender.hub.directory.account(chat)
         attributes |= {
             "from": sender.device.lid,
-            "recipient": other.lid if other else to,
+            "recipient": other.lid if other else chat,
             "peer_recipient_pn": other.jid if other else None,
         }
     else:

@@ -42,6 +42,10 @@ class User:
         """The person's address by number: ``1555@s.whatsapp.net``."""
         return str(self._account.jid)
 
+    def settings_key(self) -> bytes:
+        """The key that this person's phone seals the settings with."""
+        return self._account.settings_key
+
     def scan(self, qr: str) -> int:
         """Scan the QR code that a device shows; returns the number that the device gets.
 

@@ -2,7 +2,8 @@
 
 Python imports this at start because the folder stands first in ``PYTHONPATH`` (``WhatsAppServer.environment``). When
 ``neonize._binder`` has loaded the shared library, 32 bytes of its writable memory, the root key that WhatsApp's
-servers must be certified by, become the testbed's, which stands beside the certificate in ``SSL_CERT_FILE``. Another ``sitecustomize`` further down the path runs as usual.
+servers must be certified by, become the testbed's, which stands beside the certificate in ``SSL_CERT_FILE``. Another
+``sitecustomize`` further down the path runs as usual.
 """
 
 from __future__ import annotations
