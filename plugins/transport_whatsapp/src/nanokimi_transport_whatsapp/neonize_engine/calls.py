@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -84,14 +84,14 @@ class Calls:
         with self._entered() as client:
             client.mark_read(network_id, chat=jid(chat), sender=who, receipt=ReceiptType.READ)
 
-    def members(self, group: str) -> list[str]:
+    def members(self, group: str, without: Container[str]) -> list[str]:
         """Name the people in a group: what they call themselves where that is known, and their number."""
         with self._entered() as client:
             people = client.get_group_info(jid(group)).Participants[:MOST_MEMBERS]
-        return [self._told(member) for member in people]
+        named_people = [[name for name in map(named, (one.LID, one.PhoneNumber, one.JID)) if name] for one in people]
+        return [self._told(names) for names in named_people if not any(name in without for name in names)]
 
-    def _told(self, member: Any) -> str:
-        names = [name for name in (named(one) for one in (member.LID, member.PhoneNumber, member.JID)) if name]
+    def _told(self, names: list[str]) -> str:
         phone = next((name for name in names if server_of(name) == PHONE), "")
         shown = f"+{phone.partition('@')[0]}" if phone else next(iter(names), "?")
         called = next((called for called in map(self._called, dict.fromkeys(names)) if called), "")

@@ -16,7 +16,7 @@ from nanokimi_transport_whatsapp.neonize_engine.files import shown_as
 from nanokimi_transport_whatsapp.neonize_engine.guard import Guard
 from nanokimi_transport_whatsapp.neonize_engine.jids import server_of
 from nanokimi_transport_whatsapp.neonize_engine.outgoing import file_message, text_message
-from nanokimi_transport_whatsapp.neonize_engine.people import GROUP, HIDDEN, plain
+from nanokimi_transport_whatsapp.neonize_engine.people import GROUP, HIDDEN, names_of, plain
 from nanokimi_transport_whatsapp.neonize_engine.presence import DELAYS, Presence
 from nanokimi_transport_whatsapp.neonize_engine.protos import contents
 from nanokimi_transport_whatsapp.neonize_engine.reading import read
@@ -36,10 +36,17 @@ class NeonizeEngine:
     Args:
         settings: What to connect.
         presence_delays: Seconds before each attempt to show presence.
+        close_seconds: How long ``close`` waits for the library.
     """
 
-    def __init__(self, settings: EngineSettings, *, presence_delays: Sequence[float] = DELAYS) -> None:
-        self._settings = settings
+    def __init__(
+        self,
+        settings: EngineSettings,
+        *,
+        presence_delays: Sequence[float] = DELAYS,
+        close_seconds: float = CLOSE_SECONDS,
+    ) -> None:
+        self._settings, self._close_seconds = settings, close_seconds
         self._guard = Guard()
         self._presence = Presence(self._show_presence, presence_delays)
         self._session: Session | None = None
@@ -72,7 +79,7 @@ class NeonizeEngine:
         self._presence.end()
         session, self._session = self._session, None
         if session is not None:
-            session.stop(self._guard.left, CLOSE_SECONDS)
+            session.stop(self._guard.left, self._close_seconds)
             self._before = session
 
     # ------------------------------------------------------------------ what the session tells
@@ -181,8 +188,8 @@ class NeonizeEngine:
         self._calls().mark_read(chat, sender, network_id)
 
     def members(self, chat: str) -> list[str]:
-        """Name the people in a group."""
-        return self._calls().members(chat)
+        """Name the people in a group, without the account."""
+        return self._calls().members(chat, names_of(self._me))
 
     def other_name(self, who: str) -> str:
         """Give the phone number of a hidden id, or the reverse."""
