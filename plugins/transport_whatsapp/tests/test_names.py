@@ -1,0 +1,114 @@
+"""A chat and a person are the same ones for ever, whichever of their names an event tells."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+from pathlib import Path
+
+import anyio
+import pytest
+
+from nanokimi_core import NotAccepted
+from nanokimi_transport_whatsapp.names import Known, Names, bare
+
+pytestmark = pytest.mark.anyio
+
+LID, PN = "100@lid", "1100@s.whatsapp.net"
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "names.db"
+
+
+async def test_the_hidden_id_is_canonical_and_the_number_its_alias_whichever_comes_first(path: Path) -> None:
+    async with Names(path) as names:
+        known = Known(LID, frozenset({PN}))
+        assert await names.learn(LID, PN) == known
+        assert await names.learn(PN) == known
+        assert await names.learn("200@lid") == Known("200@lid")
+        assert await names.learn("1300@s.whatsapp.net", "300@lid") == Known(
+            "300@lid", frozenset({"1300@s.whatsapp.net"})
+        )
+
+
+async def test_who_was_first_known_by_the_number_alone_keeps_it_over_a_restart(path: Path) -> None:
+    async with Names(path) as names:
+        assert await names.learn(PN) == Known(PN)
+        assert await names.learn(LID, PN) == Known(PN, frozenset({LID}))
+    async with Names(path) as names:
+        assert await names.learn(LID) == Known(PN, frozenset({LID}))
+        assert await names.find(LID) == Known(PN, frozenset({LID}))
+
+
+@pytest.mark.parametrize(("first", "second"), [(LID, PN), (PN, LID)])
+async def test_two_who_turn_out_to_be_one_go_on_as_the_one_that_was_there_first(
+    path: Path, first: str, second: str
+) -> None:
+    async with Names(path) as names:
+        await names.learn(first)
+        await names.learn(second)
+        one = Known(first, frozenset({second}))
+        assert await names.learn(LID, PN) == one
+        assert await names.find(first) == await names.find(second) == one
+
+
+async def test_devices_are_no_part_of_a_name_and_groups_have_one(path: Path) -> None:
+    async with Names(path) as names:
+        assert await names.learn("100:17@lid", "1100.0:17@s.whatsapp.net") == Known(LID, frozenset({PN}))
+        assert await names.learn("12036-45@g.us", PN) == Known("12036-45@g.us")
+    assert bare("status@broadcast") == "status@broadcast"
+
+
+async def test_somebody_who_is_only_looked_up_is_not_noted(path: Path) -> None:
+    async with Names(path) as names:
+        assert await names.find(PN) == Known(PN)
+        assert await names.learn(LID, PN) == Known(LID, frozenset({PN}))
+
+
+async def test_of_too_many_those_are_forgotten_who_were_silent_longest_but_no_chat(path: Path) -> None:
+    clock = itertools.count(1)
+    async with Names(path, most=5, clock=lambda: next(clock)) as names:
+        await names.learn("1@s.whatsapp.net")
+        await names.note_chat("1@s.whatsapp.net")
+        for number in range(2, 30):
+            await names.learn(f"{number}@s.whatsapp.net")
+            await names.note_chat(f"{number + 100}@g.us")
+    async with Names(path) as names:  # nothing in memory
+        assert await names.has_written("129@g.us")
+        assert not await names.has_written("102@g.us")
+        assert (await names.learn("9@lid", "2@s.whatsapp.net")).name == "9@lid"
+        assert (await names.learn("8@lid", "29@s.whatsapp.net")).name == "29@s.whatsapp.net"
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT count(*) FROM names").fetchone()[0] <= 14
+        assert database.execute("SELECT count(*) FROM chats").fetchone()[0] <= 5
+    database.close()
+
+
+async def test_a_chat_that_has_written_stays_one_over_a_restart(path: Path) -> None:
+    async with Names(path) as names:
+        assert not await names.has_written(LID)
+        await names.note_chat(LID)
+        assert await names.has_written(LID)
+    async with Names(path) as names:
+        assert await names.has_written(LID)
+        assert not await names.has_written(PN)
+
+
+async def test_what_can_not_be_kept_is_not_accepted_and_says_what_to_do(path: Path) -> None:
+    await anyio.Path(path).write_bytes(b"no database at all, " * 100)
+    with pytest.raises(NotAccepted, match=r"names\.db.*remove it"):
+        async with Names(path):
+            pass
+
+
+async def test_only_its_owner_can_read_it(path: Path) -> None:
+    async with Names(path) as names:
+        await names.learn(LID, PN)
+    assert (await anyio.Path(path).stat()).st_mode & 0o077 == 0
