@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import shutil
 import socket
@@ -75,6 +76,7 @@ class ScriptedEngine:
         self._calls = 0
         self._sink: Sink | None = None
         threading.Thread(target=self._listen, daemon=True).start()
+        logging.getLogger("library").info("through the proxy %s", settings.proxy)
         self._call("create", device=settings.device, presence=settings.presence, proxy=settings.proxy)
 
     def open(self, sink: Sink) -> None:
@@ -171,6 +173,8 @@ class ScriptedEngine:
         elif what == "print":
             os.write(1, b'{"kind":"figures","spooled":77}\n')
             print('{"kind":"figures","spooled":78}', flush=True)
+            print(f"stdin holds {os.read(0, 10)!r}", flush=True)
+            self._say({"call": "printed", "number": 0})
         elif what == "abort":
             os.abort()
 

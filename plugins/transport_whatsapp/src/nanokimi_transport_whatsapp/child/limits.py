@@ -62,3 +62,8 @@ class Limits:
     chats: int = 10_000
     sends: int = 20_000
     unreadable: int = 100
+
+
+def larger_than(size: int) -> str:
+    """Say that a file is too large, for people."""
+    return f"larger than {size // MB} MB" if size >= MB else f"larger than {size} bytes"

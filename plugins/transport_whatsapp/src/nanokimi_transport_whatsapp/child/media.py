@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nanokimi_transport_whatsapp.child.calls import Calls, Late
 from nanokimi_transport_whatsapp.child.ending import Ending
-from nanokimi_transport_whatsapp.child.limits import MB, Limits
+from nanokimi_transport_whatsapp.child.limits import Limits, larger_than
 from nanokimi_transport_whatsapp.child.spool import Event, Spool
 from nanokimi_transport_whatsapp.engine import Engine, EngineError
 from nanokimi_transport_whatsapp.values import Media
@@ -61,14 +61,14 @@ class Cupboard:
             NotNow: The engine must be connected first.
         """
         if media.size > self._largest:
-            return media.model_copy(update={"trouble": self._too_large()})
+            return media.model_copy(update={"trouble": larger_than(self._largest)})
         if event.fetching >= self._limits.fetch_deaths:
             return media.model_copy(update={"trouble": "it could not be fetched: the WhatsApp library fails at it"})
         data = self._fetch(event.number, handle)
         if isinstance(data, str):
             return media.model_copy(update={"trouble": data})
         if len(data) > self._largest:
-            return media.model_copy(update={"trouble": self._too_large()})
+            return media.model_copy(update={"trouble": larger_than(self._largest)})
         path = self._folder / f"{event.number}-{media.what}{suffix(media.media_type)}"
         try:
             self._write(path, data)
@@ -81,9 +81,6 @@ class Cupboard:
         """Remove the file of a message that was delivered, where it wasn't moved."""
         if path := self._files.pop(number, None):
             path.unlink(missing_ok=True)
-
-    def _too_large(self) -> str:
-        return f"larger than {self._largest // MB} MB" if self._largest >= MB else f"larger than {self._largest} bytes"
 
     def _fetch(self, number: int, handle: bytes) -> bytes | str:
         """Give the file, or in words why not."""

@@ -12,7 +12,7 @@ from nanokimi_transport_whatsapp.child.calls import Calls, Late
 from nanokimi_transport_whatsapp.child.database import NoRoom
 from nanokimi_transport_whatsapp.child.lanes import Lanes
 from nanokimi_transport_whatsapp.child.ledger import Ledger
-from nanokimi_transport_whatsapp.child.limits import MB, Limits
+from nanokimi_transport_whatsapp.child.limits import Limits, larger_than
 from nanokimi_transport_whatsapp.child.memory import Memory
 from nanokimi_transport_whatsapp.child.speaker import Speaker
 from nanokimi_transport_whatsapp.engine import Engine, EngineError, Outgoing, OutgoingFile, Quote, Sent
@@ -177,11 +177,16 @@ def _read_file(file: File, largest: int) -> OutgoingFile:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "its path is none"
         raise Refused(f"the file {file.name} can't be sent: {why}") from None
-    with os.fdopen(descriptor, "rb") as opened:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise Refused(f"the file {file.name} can't be sent: it is no regular file")
-        data = opened.read(largest + 1) if found.st_size <= largest else b""
+        with os.fdopen(descriptor, "rb", closefd=False) as opened:
+            data = opened.read(largest + 1) if found.st_size <= largest else b""
+    except OSError as error:
+        raise Refused(f"the file {file.name} can't be sent: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
     if found.st_size > largest or len(data) > largest:
-        raise Refused(f"the file {file.name} can't be sent: it is larger than {largest // MB} MB")
+        raise Refused(f"the file {file.name} can't be sent: it is {larger_than(largest)}")
     return OutgoingFile(data=data, name=file.name, media_type=file.media_type)
