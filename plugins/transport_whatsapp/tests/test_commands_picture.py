@@ -6,11 +6,11 @@ import io
 import re
 import stat
 import sys
-import zlib
 from pathlib import Path
 
 import pytest
 import segno
+from code_pictures import png_modules
 
 from nanokimi_core import CommandError
 from nanokimi_transport_whatsapp.picture import Room, drawn, modules_of, needed, write_png
@@ -79,26 +79,6 @@ def test_nothing_is_drawn_that_would_not_be_seen_whole(room: Room) -> None:
     assert drawn(TEXT, room) == []
 
 
-def png_modules(file: Path) -> list[list[bool]]:
-    """Read a grey picture of one bit for each pixel, whose modules are 8 pixels wide; dark is 0."""
-    data, at, packed, width, height = file.read_bytes(), 8, b"", 0, 0
-    while at < len(data):
-        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        body = data[at + 8 : at + 8 + size]
-        if kind == b"IHDR":
-            width, height = int.from_bytes(body[:4], "big"), int.from_bytes(body[4:8], "big")
-            assert body[8:] == bytes([1, 0, 0, 0, 0])
-        packed += body if kind == b"IDAT" else b""
-        at += size + 12
-    raw, stride = zlib.decompress(packed), (width + 7) // 8 + 1
-    rows = [bytes(stride - 1)]
-    for y in range(height):
-        how, row = raw[y * stride], raw[y * stride + 1 : (y + 1) * stride]
-        assert how in (0, 2), "a filter that this reader doesn't know"  # as it stands, or what changes from above
-        rows.append(bytes((new + old) % 256 for new, old in zip(row, rows[-1], strict=True)) if how else row)
-    return [[not row[x // 8] >> (7 - x % 8) & 1 for x in range(4, width, 8)] for row in rows[5::8]]
-
-
 def test_the_picture_holds_the_code_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     write_png(TEXT, file := tmp_path / "code.png")
     assert png_modules(file) == code_of(TEXT, border=4)
@@ -114,8 +94,8 @@ def test_the_picture_follows_the_code_and_goes_at_the_end(tmp_path: Path, capsys
         assert file.read_bytes() != first
     assert not file.exists()
     said = capsys.readouterr().out
-    assert "counts for 60 s" in said
-    assert "the one before is void. It counts for 20 s" in said
+    assert "QR: first\nThis one counts for 60 s" in said
+    assert "The code before is void. This one counts for 20 s" in said
 
 
 def test_a_file_that_was_there_stays_where_no_code_came(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import anyio
 import typer
 
 from nanokimi_core import CommandError, Invocation
-from nanokimi_transport_whatsapp.holding import session_held, transport_lets_go
+from nanokimi_transport_whatsapp.holding import NOTICED_SECONDS, session_held
 from nanokimi_transport_whatsapp.linking import Linking, log_out
 from nanokimi_transport_whatsapp.overview import Overview
 from nanokimi_transport_whatsapp.places import Places
@@ -96,12 +96,14 @@ def link(
     digits = phone_digits(phone) if phone is not None else ""
     if digits and png is not None:
         raise _wrong_use("--png writes a QR code, and with --phone there is none", "leave out one of them")
-    with session_held(seat.places, seat.name) as running:
+    with session_held(seat.places, seat.name) as held:
         if (known := read_note(seat.places)) is not None:
             said = f"{seat.name} is linked already: {account_words(known.me)}, since {known.linked_at:%Y-%m-%d}"
             raise CommandError(said, remedy=f"to link another account, first: nanokimi {seat.name} unlink")
         who, chosen = _link(seat, digits, png, whose)
-        seat.places.standing.unlink(missing_ok=True)  # of another login, perhaps one that has ended for good
+        running = held.by_transport()
+        if not running:
+            seat.places.standing.unlink(missing_ok=True)  # of another login, perhaps one that has ended for good
         write_note(seat.places, AccountNote(number=chosen, me=who, linked_at=datetime.now(UTC)))
     for text in next_steps(seat, chosen, running=running):
         say(text)
@@ -255,8 +257,8 @@ def status(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", h
 def reconnect(ctx: typer.Context) -> None:
     """Have the running nanokimi begin its connection anew, also where it has given up."""
     seat = Seat.of(ctx)
-    with session_held(seat.places, seat.name) as running:
-        heard = running or transport_lets_go(seat.places)
+    with session_held(seat.places, seat.name) as held:
+        heard = held.by_transport(NOTICED_SECONDS)
     if heard:
         say(f"The running nanokimi connects {seat.name} anew; see: nanokimi {seat.name} status")
     else:

@@ -24,9 +24,40 @@ _LOOK_SECONDS = 0.1
 _LOOKS = 10
 
 
+class Held:
+    """The session, in a command's hands.
+
+    Args:
+        places: Of the instance.
+        taken: Whether a transport had a child when the command came.
+    """
+
+    def __init__(self, places: Places, *, taken: bool) -> None:
+        self._places = places
+        self._taken = taken
+        self._earliest = datetime.now(UTC) - timedelta(seconds=_LOOK_SECONDS)
+
+    def by_transport(self, seconds: float = 0) -> bool:
+        """Whether a running transport has given it up for this, and takes it back afterwards.
+
+        Args:
+            seconds: How long to wait for a transport without a child to notice: ``NOTICED_SECONDS``.
+        """
+        deadline = time.monotonic() + seconds
+        while not self._taken and not self._is_noticed():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
+
+    def _is_noticed(self) -> bool:
+        standing = read_standing(self._places)
+        return standing is not None and standing.state == "held" and standing.since >= self._earliest
+
+
 @contextmanager
-def session_held(places: Places, name: str) -> Iterator[bool]:
-    """Take the session; gives whether a running transport has given it up for this, and takes it back afterwards.
+def session_held(places: Places, name: str) -> Iterator[Held]:
+    """Take the session, also from a running transport, which ends its child for that long.
 
     Args:
         places: Of the instance.
@@ -39,7 +70,7 @@ def session_held(places: Places, name: str) -> Iterator[bool]:
     try:
         if not _locked_soon(descriptor):
             raise CommandError(f"another nanokimi {name} command is at work", remedy="wait until it has ended")
-        yield _wait_for_child(places, name)
+        yield Held(places, taken=_wait_for_child(places, name))
     finally:
         os.close(descriptor)
 
@@ -47,18 +78,6 @@ def session_held(places: Places, name: str) -> Iterator[bool]:
 def in_use(places: Places) -> bool:
     """Whether a child has the session now."""
     return _is_locked(places.child_lock)
-
-
-def transport_lets_go(places: Places, seconds: float = NOTICED_SECONDS) -> bool:
-    """Whether a running transport without a child has noticed that the session is held; call it while it is."""
-    deadline = time.monotonic() + seconds
-    earliest = datetime.now(UTC) - timedelta(seconds=NOTICED_SECONDS)
-    while time.monotonic() < deadline:
-        standing = read_standing(places)
-        if standing is not None and standing.state == "held" and standing.since >= earliest:
-            return True
-        time.sleep(_LOOK_SECONDS)
-    return False
 
 
 def _wait_for_child(places: Places, name: str) -> bool:

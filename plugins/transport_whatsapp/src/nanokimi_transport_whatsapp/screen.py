@@ -110,13 +110,10 @@ class CodeScreen:
 
     def _tell(self, text: str, seconds: float) -> None:
         """Give the text of the code, where it can't be drawn."""
-        if self._png is not None:
-            which = "Another code is in the picture; the one before is void. It" if self._codes > 1 else "The code"
-            self.say(f"{which} counts for {seconds:.0f} s; then comes another.")
-            return
-        if self._codes == 1:
+        if self._codes == 1 and self._png is None:
             self.say(_hint(text))
-        self.say(("The code before is void.\n" if self._codes > 1 else "") + f"QR: {text}")
+        void = "The code before is void. " if self._codes > 1 else ""
+        self.say(f"QR: {text}\n{void}This one counts for {seconds:.0f} s; then comes another.")
 
 
 def _room() -> Room | None:
