@@ -162,7 +162,8 @@ def test_the_library_that_gives_up_is_begun_anew_with_its_reason() -> None:
     story.look()
     story.start()
     story.hear("ended", said="no such host")
-    assert story.must_end(0) == "no such host"
+    assert story.must_end(0) == ""  # it may end by itself, and its exit code says more
+    assert story.must_end(2) == "no such host"
     story.end(None)
     assert story.machine.words() == "waits to connect again: no such host"
     assert story.wait() == 2

@@ -11,7 +11,8 @@ import pytest
 from transport_driver import ANA, BO, GROUP, ME, driven, message, until
 
 from nanokimi_core import NotAccepted
-from nanokimi_transport_whatsapp.values import Done, Figures, MarkRead, Media, Message, Text, Typing, Who
+from nanokimi_transport_whatsapp.standing import read_standing
+from nanokimi_transport_whatsapp.values import Done, Figures, MarkRead, Media, Text, Typing, Who
 
 pytestmark = pytest.mark.anyio
 
@@ -87,37 +88,32 @@ async def test_a_child_that_dies_in_traffic_brings_the_rest_again_and_is_told_no
         assert [text for text in dict.fromkeys(driver.texts) if text[:3] == "ana"] == [f"ana {n}" for n in range(5)]
 
 
-@pytest.mark.parametrize("order", [b"say nonsense", b'say {"kind": "answer"}', b"say \xff\xfe", b"exit 3"])
-async def test_a_child_that_says_nonsense_or_ends_is_begun_anew(tmp_path: Path, order: bytes) -> None:
+async def test_a_child_that_says_nonsense_or_ends_is_begun_anew(tmp_path: Path) -> None:
+    orders = [b"say nonsense", b'say {"kind": "answer"}', b"say \xff\xfe", b"exit 3"]
     async with driven(tmp_path) as driver:
-        child = await driver.child()
-        await child.order(order)
-        await until(lambda: child.over, "it has ended")
-        again = await driver.child(1)
+        for number, order in enumerate(orders):
+            child = await driver.child(number)
+            await child.order(order)
+            await until(lambda: child.over and driver.link[-1] == "away", f"it has ended after {order!r}")  # noqa: B023
+        again = await driver.child(len(orders))
         await again.bring(message("hello"))
         await until(lambda: driver.texts == ["hello"], "it works again")
-        assert driver.link == ["away", "ready", "away", "ready"]
+        assert driver.link == ["away", *["ready", "away"] * len(orders), "ready"]
 
 
-OWN: dict[str, Any] = {"sender": ME, "from_me": True}
-
-
-@pytest.mark.parametrize(
-    "dropped",
-    [
-        message("to ana", chat=ANA, **OWN),
-        message("in the group", chat=GROUP, **OWN),
-        message("to myself", chat=ME, chat_kind="self", **OWN),
-        message(content=None),
-        message(content=Text(text="")),
-    ],
-    ids=["to somebody", "in a group", "self chat of a bot", "no content", "no text"],
-)
-async def test_what_is_not_for_the_core_is_acknowledged_all_the_same(tmp_path: Path, dropped: Message) -> None:
+async def test_what_is_not_for_the_core_is_acknowledged_all_the_same(tmp_path: Path) -> None:
+    own: dict[str, Any] = {"sender": ME, "from_me": True}
     async with driven(tmp_path) as driver:
         child = await driver.child()
-        await child.bring(dropped, message("hello"))
-        await until(lambda: sorted(child.done()) == [1, 2], "both were acknowledged")
+        await child.bring(
+            message("to ana", chat=ANA, **own),
+            message("in the group", chat=GROUP, **own),
+            message("to myself", chat=ME, chat_kind="self", **own),
+            message(content=None),
+            message(content=Text(text="")),
+            message("hello"),
+        )
+        await until(lambda: sorted(child.done()) == [1, 2, 3, 4, 5, 6], "all were acknowledged")
         assert driver.texts == ["hello"]
 
 
@@ -181,3 +177,6 @@ async def test_the_end_of_the_transport_ends_its_child_and_acknowledges_what_was
         await until(lambda: driver.texts, "it was kept")
     assert child.done() == [1]
     assert child.over
+    standing = read_standing(driver.places)
+    assert standing is not None
+    assert (standing.state, standing.child) == ("waiting", 0)

@@ -27,6 +27,7 @@ WEAK_SECONDS = 180.0
 _OF_THE_DISK = "events wait"
 _GOOD_SECONDS = 60.0
 _DRAIN_SECONDS = 5.0
+_EXIT_SECONDS = 1.0  # a child that can't go on ends by itself, and its exit code says more
 _MANY_FAILURES = 5
 _MOST_DOUBLINGS = 20
 _LONGEST = 200
@@ -76,7 +77,7 @@ class States:
         self._failures = 0
         self._connected_at: float | None = None
         self._weak_since: float | None = None
-        self._gave_up = ""
+        self._gave_up: tuple[float, str] | None = None
         self._was_unlinked = False
 
     # -------------------------------------------------------------- what happens
@@ -99,7 +100,7 @@ class States:
     def started(self, now: float) -> None:
         """Take note that a child has been started."""
         self._connected_at = self._weak_since = None
-        self._gave_up = ""
+        self._gave_up = None
         self._become("connecting", now)
 
     def heard(self, link: Link, now: float, wall: datetime) -> None:
@@ -112,7 +113,7 @@ class States:
         elif link.state in ("code", "codes_over", "passkey"):
             self._finish(Link(state="logged_out", said="the login is gone"), now, wall)
         elif link.state == "ended":
-            self._gave_up = link.said or "the library gave up"
+            self._gave_up = self._gave_up or (now, link.said or "the library gave up")
         elif link.state == "connected":
             self._connected_at, self._weak_since = self._connected_at or now, None
             self._become("connected", now)
@@ -137,7 +138,7 @@ class States:
         self._note_good(now)
         if self.state in FINAL or self.state in ("held", "unlinked"):
             return
-        said = self._gave_up or why or f"its process has ended ({_ending(code)})"
+        said = (self._gave_up[1] if self._gave_up else why) or f"its process has ended ({_ending(code)})"
         if code == exits.FULL:
             self._become("waiting", now, "the spool was full")
             self._next = now + self._settings.first_retry
@@ -174,8 +175,8 @@ class States:
             return self.words()
         if self.state in FINAL:
             return self.state if not busy and now - self._since > _DRAIN_SECONDS else ""
-        if self._gave_up:
-            return self._gave_up
+        if self._gave_up is not None and now - self._gave_up[0] > _EXIT_SECONDS:
+            return self._gave_up[1]
         if self._weak_since is not None and now - self._weak_since > WEAK_SECONDS:
             return f"no answer to keep-alives for {WEAK_SECONDS:g} s"
         settings = self._settings

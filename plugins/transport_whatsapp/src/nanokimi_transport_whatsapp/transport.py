@@ -141,10 +141,9 @@ class WhatsApp:
             why = f"its process can't be started: {error.strerror or error}"
         except BaseException:
             self._states.stopped(anyio.current_time())
+            with anyio.CancelScope(shield=True):
+                await self._put_down()
             raise
-        finally:
-            self._child = None
-            self._set_ready(inbox)
         why = why or over or child.trouble
         if not over:
             log.warning("the child process has ended (%s); its last words: %s", why or child.code, child.last_words())
@@ -176,6 +175,8 @@ class WhatsApp:
                 await self._listen(child, hearing, inbox, tasks)
                 tasks.cancel_scope.cancel()
         finally:
+            self._child = None
+            self._set_ready(inbox)
             await hearing.flush()
         return over
 
