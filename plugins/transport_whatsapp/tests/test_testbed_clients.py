@@ -100,6 +100,9 @@ def test_a_group_reaches_its_members_and_those_who_join_it(people: People) -> No
 
     assert (welcome.chat, welcome.mentions) == (club.chat, (people.owner.chat,))
     assert people.friend.wait_for_text("thanks").chat == club.chat
+    club.remove(people.owner)
+    with pytest.raises(FriendError):
+        people.bot.send_text(club.chat, "am I still there?")
 
 
 def test_what_the_owner_writes_elsewhere_reaches_the_owners_other_device(people: People) -> None:
@@ -118,11 +121,13 @@ def test_what_the_owner_writes_elsewhere_reaches_the_owners_other_device(people:
         tablet.wait_for(lambda event: event.kind == "logged_out")
 
 
-def test_what_comes_while_a_client_is_away_is_delivered_in_order_when_it_is_back(people: People) -> None:
+def test_what_a_client_missed_is_delivered_in_order_when_it_is_back(people: People) -> None:
     texts = [f"while you were away {number}" for number in range(30)]
+    people.bot.pause()
+    people.friend.send_texts(people.owner.chat, texts[:10])
     people.bot.close()
     people.server.wait_for(lambda: not people.owner.connected())
-    people.friend.send_texts(people.owner.chat, texts)
+    people.friend.send_texts(people.owner.chat, texts[10:])
     assert len(people.owner.waiting()) == len(texts)
 
     people.bot.start()
@@ -180,7 +185,7 @@ def test_messages_are_refused_held_and_repeated_as_asked(people: People) -> None
     trouble.hold_acks(people.alice)
     with ThreadPoolExecutor(1) as pool:
         sending = pool.submit(friend.send_text, chat, "not acknowledged")
-        assert people.bot.wait_for_text("not acknowledged")
+        repeated = people.bot.wait_for_text("not acknowledged").id
         assert not sending.done()
         trouble.let_go()
         sending.result(20)
@@ -188,7 +193,8 @@ def test_messages_are_refused_held_and_repeated_as_asked(people: People) -> None
 
     assert people.bot.wait_for_text("the next")
     texts = [event.text for event in people.bot.events]
-    assert texts.count("not acknowledged") == 1  # the client drops the repetition
+    assert texts.count("not acknowledged") == 1  # the client drops the repetition, which it has acknowledged too
+    people.server.wait_for(lambda: [one.ids for one in people.owner.receipts("delivered")].count((repeated,)) == 2)
     assert "refused" not in texts
 
 

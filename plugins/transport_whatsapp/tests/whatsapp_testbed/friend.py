@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -105,6 +106,11 @@ class Friend:
         if self._by_code:
             return self.user.type_code(str(self._do("pair", phone=self.user.number)))
         return self.user.scan(qr)
+
+    def pause(self) -> None:
+        """Stop the client's process: still connected, and deaf. Only ``close`` ends it."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
 
     def close(self) -> None:
         """End the client's process, suddenly; ``start`` brings it back."""

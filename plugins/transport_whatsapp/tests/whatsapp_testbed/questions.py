@@ -124,8 +124,10 @@ def _groups(connection: Connection, node: Node) -> None:
     if child == "participating":
         mine = [_group(one) for one in groups.values() if connection.account in one.members]
         result(connection, node, [Node("groups", {}, mine)])
-    elif group is None or connection.account not in group.members:
+    elif group is None:
         error(connection, node, 404, "item-not-found")
+    elif connection.account not in group.members:
+        error(connection, node, 403, "forbidden")
     elif child in {"ephemeral", "not_ephemeral"}:
         group.expiration = int(node.children[0].text("expiration") or 0)
         result(connection, node)

@@ -52,6 +52,8 @@ def _message(sender: Sender, node: Node) -> None:
         return
     if refusals:
         attributes["error"] = refusals.popleft()
+    elif to.server == GROUP and sender.account not in sender.members(to):
+        attributes["error"] = 403
     else:
         _pass_on(sender, node, to)
     answer = Node("ack", attributes)
@@ -69,19 +71,23 @@ def _pass_on(sender: Sender, node: Node, to: Jid) -> None:
     """Hand everybody's device the part that is sealed for it, and the part that is sealed for all."""
     listed = node.child("participants")
     identity = [child for child in node.children if child.tag == "device-identity"]
+    members = sender.members(to)
     common = [child for child in node.children if child.tag == "enc"]
     reached: set[Jid] = set()
     for part in listed.children if listed else []:
         device = sender.hub.directory.device(part.jid("jid"))
-        if device is not None and device.jid not in reached:  # whatsmeow lists its own devices twice in its own chat
+        if device is None or device.jid in reached:  # whatsmeow lists its own devices twice in its own chat
+            continue
+        if to.server != GROUP or sender.hub.directory.account(device.jid) in members:
             reached.add(device.jid)
             sender.hub.deliver(device, _letter(sender, node, to, device, [*part.children, *common, *identity]))
-    if to.server != GROUP:
-        device = None if listed else sender.hub.directory.device(to)
+    only = node.jid("participant")  # the one member whom a group's letter is sent to again
+    if to.server != GROUP or only is not None:
+        device = None if listed else sender.hub.directory.device(only or to)
         if device is not None:
             sender.hub.deliver(device, _letter(sender, node, to, device, [*common, *identity]))
         return
-    for device in sender.hub.directory.devices_of(sender.members(to)):
+    for device in sender.hub.directory.devices_of(members):
         if device is not sender.device and device.jid not in reached:
             sender.hub.deliver(device, _letter(sender, node, to, device, common))
 
