@@ -251,7 +251,8 @@ class ScriptedNetwork:
         return self.called(name)
 
     def release(self) -> None:
-        """Have calls that hang come back, as if all had gone well."""
+        """Have calls that hang, one at least, come back as if all had gone well."""
+        self.wait(lambda: bool(self._hanging), "a call that hangs")
         hanging, self._hanging = self._hanging, []
         for peer, call in hanging:
             _say(peer, {"answer": call["number"], "value": self._usual(call)})
@@ -304,8 +305,9 @@ class ScriptedNetwork:
         try:
             value = self.scripts.get(call["call"], self._usual)(call)
         except Hang:
-            self._hanging.append((peer, call))
-            return
+            with self.changed:
+                self._hanging.append((peer, call))
+                self.changed.notify_all()
         except EngineError as error:
             words = {"kind": error.kind, "said": error.said, "code": error.code, "seconds": error.seconds}
             _say(peer, {"answer": call["number"], "error": words})

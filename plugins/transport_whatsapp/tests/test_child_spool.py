@@ -19,7 +19,7 @@ from nanokimi_transport_whatsapp.child import exits
 from nanokimi_transport_whatsapp.child.database import Database
 from nanokimi_transport_whatsapp.child.limits import Limits
 from nanokimi_transport_whatsapp.engine import EngineError
-from nanokimi_transport_whatsapp.values import Brought, Link, Media, Send
+from nanokimi_transport_whatsapp.values import Brought, Link, Media, Send, Who
 
 ANN, BOB = "1000000002@lid", "1000000003@lid"
 PHOTO = Media(what="image", media_type="image/png", caption="look", size=8)
@@ -243,3 +243,23 @@ def test_without_connecting_what_is_spooled_is_handed_over(made: Rigs) -> None:
     child.done(*child.expect(Brought))
     child.figures(spooled=0)
     assert len(made.network.called("open")) == 1
+
+
+def test_people_are_brought_with_both_names_where_the_session_knows_them(made: Rigs) -> None:
+    phone = "15550002@s.whatsapp.net"
+    failures = [EngineError("away", "not connected"), RuntimeError("nil pointer")]
+
+    def other_name(call: dict[str, Any]) -> str:
+        if failures:
+            raise failures.pop()
+        return phone if call["who"] == ANN else ""
+
+    made.network.scripts["other_name"] = other_name
+    child = opened(made)
+    group = text("1@g.us", "G1", "one", sender=Who(id=ANN), chat_kind="group")
+    made.network.bring(*[event(group)] * 4, *say(BOB, "two", "three"))
+    brought = child.expect(Brought, 6)
+    aliases = [one.message.sender.alias for one in brought if one.message.chat_kind == "group"]
+    assert aliases == ["", "", phone, phone]
+    assert {one.message.chat.alias for one in brought} == {""}
+    assert [call["who"] for call in made.network.called("other_name")] == [ANN, ANN, ANN, BOB]

@@ -155,7 +155,11 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """End the connection, as well as it goes within 3 seconds; nothing of it is left waiting for."""
+        """End the connection, as well as it goes within 3 seconds; nothing of it is left waiting for.
+
+        May be called more than once; events that the server believes delivered still come to ``Sink.raw``. Afterwards
+        ``read`` works as before, and whatever needs a connection is ``away``.
+        """
         ...
 
     def read(self, raw: bytes, secret_of: SecretOf) -> Read:
@@ -170,7 +174,7 @@ class Engine(Protocol):
         """Download a file.
 
         Raises:
-            EngineError: It can't be had: ``refused`` means never.
+            EngineError: It can't be had: ``refused`` means never; ``away``: after the next ``connected``, perhaps.
         """
         ...
 

@@ -169,9 +169,10 @@ class Link(Value):
 
     Attributes:
         state: ``code``: a QR code can be scanned; ``paired``: a phone has accepted it; ``connected``; ``disconnected``:
-            the engine tries again by itself; ``weak``: no answer to keep-alives; ``offline_done``: all that the server
-            had kept has been brought; ``codes_over``: no QR code is left; ``passkey``: the account wants a passkey,
-            which can't be given; ``ended``: the engine gave up, ``said`` tells why;
+            the engine tries again by itself; ``weak``: no answer to keep-alives, or, as ``said`` tells, a disk that
+            takes nothing; ``offline_done``: all that the server had kept has been received, and is spooled;
+            ``codes_over``: no QR code is left; ``passkey``: the account wants a passkey, which can't be given;
+            ``ended``: the engine gave up, ``said`` tells why;
             ``full``: the spool is, so the engine was closed. Final, nothing is tried again by itself: ``logged_out``,
             ``replaced``, ``banned``, ``outdated``, ``refused``.
         said: The library's or the server's words, for the log and the owner; of ``code`` the text of the QR.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from nanokimi_transport_whatsapp.child.lanes import Lanes
 from nanokimi_transport_whatsapp.child.limits import Limits
 from nanokimi_transport_whatsapp.child.media import Cupboard, NotNow
 from nanokimi_transport_whatsapp.child.memory import Memory
+from nanokimi_transport_whatsapp.child.othernames import OtherNames
 from nanokimi_transport_whatsapp.child.speaker import Speaker
 from nanokimi_transport_whatsapp.child.spool import Event, Spool
 from nanokimi_transport_whatsapp.engine import Engine, Read
@@ -26,15 +28,23 @@ class Bringer:
         engine: Reads events.
         spool: Holds them.
         memory: Remembers them.
+        names: Knows people's other names.
         cupboard: Has their files.
         speaker: Takes messages.
         limits: How many at once.
     """
 
     def __init__(
-        self, engine: Engine, spool: Spool, memory: Memory, cupboard: Cupboard, speaker: Speaker, limits: Limits
+        self,
+        engine: Engine,
+        spool: Spool,
+        memory: Memory,
+        names: OtherNames,
+        cupboard: Cupboard,
+        speaker: Speaker,
+        limits: Limits,
     ) -> None:
-        self._engine, self._spool, self._memory = engine, spool, memory
+        self._engine, self._spool, self._memory, self._names = engine, spool, memory, names
         self._cupboard, self._speaker, self._limits = cupboard, speaker, limits
         self._lanes = Lanes("bring", limits.bringers)
         self._changed = threading.Condition()
@@ -106,11 +116,11 @@ class Bringer:
             return
         finally:
             self._spool.reading(0)
-        message = read.message
-        if message is None:
+        if read.message is None:
             self.done([event.number])
             return
-        self._memory.hear(read)
+        message = self._names.complete(read.message)
+        self._memory.hear(replace(read, message=message))
         self._set(lambda: self._in_hand.add(event.number))
         self._lanes.put(_lane(message.chat), lambda: self._bring(event, message, read))
 

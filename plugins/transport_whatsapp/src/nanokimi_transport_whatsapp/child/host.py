@@ -18,6 +18,7 @@ from nanokimi_transport_whatsapp.child.limits import Limits
 from nanokimi_transport_whatsapp.child.link import Standing
 from nanokimi_transport_whatsapp.child.media import Cupboard
 from nanokimi_transport_whatsapp.child.memory import Memory
+from nanokimi_transport_whatsapp.child.othernames import OtherNames
 from nanokimi_transport_whatsapp.child.requests import Requests
 from nanokimi_transport_whatsapp.child.sends import Sender
 from nanokimi_transport_whatsapp.child.speaker import Speaker
@@ -74,7 +75,8 @@ class Host:
         self._ledger = Ledger(self._database, limits)
         self._calls = Calls(ending, limits)
         self._cupboard = Cupboard(places.media, engine, self._spool, self._calls, ending, limits, start.max_media)
-        self._bringer = Bringer(engine, self._spool, self._memory, self._cupboard, speaker, limits)
+        names = OtherNames(engine, self._calls, limits)
+        self._bringer = Bringer(engine, self._spool, self._memory, names, self._cupboard, speaker, limits)
         self._sender = Sender(engine, self._ledger, self._memory, self._calls, speaker, limits, start.resend)
         self._requests = Requests(engine, self._calls, speaker, limits)
         self._filled = threading.Event()

@@ -16,6 +16,7 @@ class Limits:
         stop_seconds: How long ending may take, then the process is ended whatever hangs.
         send_seconds: Of one send; neonize gives up after 75 s by itself.
         ask_seconds: Of any other call that is answered.
+        name_seconds: Of asking for somebody's other name.
         fetch_seconds: Of one attempt to download a file.
         fetch_pauses: Seconds between attempts to download a file; there is one attempt more than pauses.
         fetch_deaths: At so many deaths of the child inside a download, the file is given up.
@@ -35,6 +36,7 @@ class Limits:
         heard_bytes: Of all that is remembered of them.
         chats: Whose timers are remembered.
         sends: Whose outcomes are remembered.
+        names: People whose other names are remembered, until the process ends.
         unreadable: Events that are kept for somebody to look at.
     """
 
@@ -42,6 +44,7 @@ class Limits:
     stop_seconds: float = 3
     send_seconds: float = 80
     ask_seconds: float = 80
+    name_seconds: float = 5
     fetch_seconds: float = 60
     fetch_pauses: tuple[float, ...] = (1, 4)
     fetch_deaths: int = 5
@@ -61,6 +64,7 @@ class Limits:
     heard_bytes: int = 20 * MB
     chats: int = 10_000
     sends: int = 20_000
+    names: int = 1000
     unreadable: int = 100
 
 

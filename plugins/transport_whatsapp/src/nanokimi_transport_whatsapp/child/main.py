@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import sys
 import threading
 from pathlib import Path
@@ -21,7 +22,7 @@ from nanokimi_transport_whatsapp.values import Link, Start, ToChild
 from nanokimi_transport_whatsapp.wire import LONGEST_LINE, NotOurs, to_child
 
 _FLUSH = 1.0
-_EARLY = 1000
+_TOLD = 1000
 
 
 def run(streams: Streams, limits: Limits | None = None) -> None:
@@ -47,9 +48,7 @@ class _Child:
         self._ending, self._limits = ending, limits
         self._lines = lines(streams.requests, LONGEST_LINE)
         self._speaker = Speaker(streams.events, lambda: ending.begin(exits.STOPPED))
-        self._lock = threading.Lock()
-        self._early: list[ToChild] = []
-        self._host: Host | None = None
+        self._told: queue.Queue[ToChild] = queue.Queue(_TOLD)
 
     def run(self) -> None:
         self._speaker.start()
@@ -82,10 +81,7 @@ class _Child:
         except OSError as error:
             self._end(exits.UNUSABLE, f"the instance's folder can't be used: {error.strerror}")
         else:
-            with self._lock:
-                self._host = host
-                for value in self._early:
-                    host.take(value)
+            threading.Thread(target=self._take, args=(host,), name="take", daemon=True).start()
 
     def _end(self, code: int, said: str) -> None:
         print(said, file=sys.stderr, flush=True)  # noqa: T201  # the child's log
@@ -97,19 +93,13 @@ class _Child:
         """Take what the transport says, until it is gone."""
         try:
             for line in self._lines:
-                value = to_child(line)
-                with self._lock:
-                    if self._host is None:
-                        self._keep(value)
-                        continue
-                self._host.take(value)
+                self._told.put(to_child(line))
         except (NotOurs, TooLong) as error:
             self._end(exits.NOT_OURS, str(error))
         else:
             self._ending.begin(exits.STOPPED)
 
-    def _keep(self, value: ToChild) -> None:
-        """Keep what comes before the beginning; the end of stdin must be seen meanwhile."""
-        if len(self._early) >= _EARLY:
-            raise NotOurs(f"more than {_EARLY} values before the child has begun")
-        self._early.append(value)
+    def _take(self, host: Host) -> None:
+        """Do what the transport says; not where it is listened to, because the end must be heard whatever waits."""
+        while True:
+            host.take(self._told.get())
