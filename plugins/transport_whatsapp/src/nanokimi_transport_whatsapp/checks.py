@@ -40,9 +40,12 @@ os._exit(0)
 
 async def check(settings: Settings, context: Context) -> Sequence[Check]:
     """Look whether the library works here, and how the account stands; nothing is connected."""
-    library = await _library(settings, context.name)
-    rest = await to_thread.run_sync(lambda: [*_on_disk(settings, context), *_table(settings, context)])
-    return [library, *rest]
+    return [await _library(settings, context.name), *await to_thread.run_sync(account_checks, settings, context)]
+
+
+def account_checks(settings: Settings, context: Context) -> list[Check]:
+    """Look at the account's files, and at the table."""
+    return [*_on_disk(settings, context), *_table(settings, context)]
 
 
 # ------------------------------------------------------------------ the library
