@@ -164,6 +164,7 @@ def test_typing_names_the_chat_and_who_writes() -> None:
 
 def test_a_record_gives_back_the_event_and_takes_nothing_else() -> None:
     assert records.unpack(records.pack(records.MESSAGE, b"\x00x")) == (records.MESSAGE, b"\x00x")
-    for other in (b"", b"\x01", b"\x02\x11data", b"\x01\x0cdata"):
+    assert records.unpack(records.pack(records.MESSAGE, b"x", kept=True)) == (records.MESSAGE, b"x")
+    for other in (b"", b"\x01", b"\x03\x11data", b"\x01\x0cdata", b"\x02\x0cdata"):
         with pytest.raises(ValueError, match="no record"):
             records.unpack(other)

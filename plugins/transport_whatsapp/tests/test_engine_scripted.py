@@ -14,7 +14,7 @@ from scripted_library import device
 from nanokimi_transport_whatsapp.engine import EngineError
 from nanokimi_transport_whatsapp.neonize_engine import links
 from nanokimi_transport_whatsapp.neonize_engine.protos import contents, happenings
-from nanokimi_transport_whatsapp.neonize_engine.records import CALL_OFFER, MESSAGE, UNDECRYPTABLE, unpack
+from nanokimi_transport_whatsapp.neonize_engine.records import CALL_OFFER, MESSAGE, UNDECRYPTABLE, unpack, was_kept
 
 pytestmark = pytest.mark.whatsapp
 
@@ -161,6 +161,28 @@ def test_what_the_library_has_acknowledged_still_comes_after_the_close(engine: E
     raw = [unpack(base64.b64decode(engine.told("raw")))[1] for _ in range(3)]
     assert raw == [b"0", b"1", b"2"]
     engine.until(lambda: stopped(engine))
+
+
+def test_what_comes_before_the_server_has_given_all_is_marked_as_kept(engine: EngineProcess) -> None:
+    def came_as_kept() -> bool:
+        event(engine, MESSAGE, b"data")
+        return was_kept(base64.b64decode(engine.told("raw")))
+
+    assert came_as_kept()
+    connect(engine)
+    assert came_as_kept()
+    event(engine, links.OFFLINE_DONE)
+    engine.link("offline_done")
+    assert not came_as_kept()
+    event(engine, links.DISCONNECTED)
+    engine.link("disconnected")
+    assert came_as_kept()
+    event(engine, links.OFFLINE_DONE)  # "connected" is told from another of the library's threads, maybe later
+    connect(engine)
+    assert not came_as_kept()
+    engine.do("close")
+    engine.do("open")
+    assert came_as_kept()
 
 
 def test_typing_is_a_hint_that_is_not_kept(engine: EngineProcess) -> None:

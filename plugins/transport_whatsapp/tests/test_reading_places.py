@@ -120,6 +120,14 @@ def test_the_time_is_in_seconds_and_always_one_that_a_calendar_has(milliseconds:
     assert found.at == at
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_message_says_whether_the_server_had_kept_it(kept: bool) -> None:
+    found = read(pack(MESSAGE, event(HELLO).SerializeToString(), kept=kept), no_secret, ME).message
+    assert found is not None
+    assert found.offline == kept
+    assert read(pack(MESSAGE, event(E2E.Message()).SerializeToString(), kept=kept), no_secret, ME).message is None
+
+
 @pytest.mark.parametrize(
     "where", [source("@lid"), source(ALICE, ""), source("a b@lid"), source("../x@g.us", ALICE), source("x@g us", ALICE)]
 )

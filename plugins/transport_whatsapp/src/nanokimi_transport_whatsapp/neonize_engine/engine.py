@@ -54,12 +54,13 @@ class NeonizeEngine:
         self._sink: Sink | None = None
         self._me: Who | None = None
         self._codes_shown = 0
+        self._has_all = False
 
     # ------------------------------------------------------------------ the link
     def open(self, sink: Sink) -> None:
         """Begin to connect, or to be linked where no account is."""
         self.close()
-        self._sink, self._codes_shown = sink, 0
+        self._sink, self._codes_shown, self._has_all = sink, 0, False
         try:
             _keep_private(self._settings.session)
         except OSError as error:
@@ -103,7 +104,7 @@ class NeonizeEngine:
         """Take an event; ``late``: the session is being closed, and only what would be lost counts."""
         assert self._sink is not None  # noqa: S101  # open sets it before a session begins
         if number in SPOOLED:
-            self._sink.raw(pack(number, data))
+            self._sink.raw(pack(number, data, kept=not self._has_all))
         elif late:
             return
         elif number == links.ME:
@@ -115,6 +116,8 @@ class NeonizeEngine:
 
     def _tell(self, link: Link) -> None:
         self._guard.follow(link)
+        # Not at "connected": what was kept may come before that is told.
+        self._has_all = link.state == "offline_done" or (self._has_all and link.state != "disconnected")
         if link.state == "connected":
             link = Link(state="connected", me=self._known_account())
             self._presence.begin()

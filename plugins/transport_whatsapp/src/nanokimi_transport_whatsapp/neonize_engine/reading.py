@@ -8,6 +8,8 @@ the library asks the sender for again.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -19,7 +21,7 @@ from nanokimi_transport_whatsapp.neonize_engine.events import EVENTS, Head, edit
 from nanokimi_transport_whatsapp.neonize_engine.keeping import fetchable, quotable
 from nanokimi_transport_whatsapp.neonize_engine.people import call_place, place_of
 from nanokimi_transport_whatsapp.neonize_engine.protos import happenings
-from nanokimi_transport_whatsapp.neonize_engine.records import CALL_OFFER, MESSAGE, UNDECRYPTABLE, unpack
+from nanokimi_transport_whatsapp.neonize_engine.records import CALL_OFFER, MESSAGE, UNDECRYPTABLE, unpack, was_kept
 from nanokimi_transport_whatsapp.neonize_engine.secrets import secret_in
 from nanokimi_transport_whatsapp.neonize_engine.words import network_id, said
 from nanokimi_transport_whatsapp.values import Unsupported, Who
@@ -49,12 +51,11 @@ def read(raw: bytes, secret_of: SecretOf, me: Who | None = None) -> Read:
         ValueError: It is no event of the library's, or one without an id, a chat or a sender.
     """
     code, data = unpack(raw)
-    if code == CALL_OFFER:
-        return _call(_parsed(happenings().CallOffer, data), secret_of, me)
-    if code == UNDECRYPTABLE:
-        return _unreadable(_parsed(happenings().UndecryptableMessage, data), secret_of, me)
-    assert code == MESSAGE  # noqa: S101  # unpack lets nothing else pass
-    return _message(_parsed(happenings().Message, data), secret_of, me)
+    kind, reader = _READERS[code]
+    found = reader(_parsed(kind(happenings()), data), secret_of, me)
+    if found.message is None or not was_kept(raw):
+        return found
+    return replace(found, message=found.message.model_copy(update={"offline": True}))
 
 
 def _parsed(kind: Any, data: bytes) -> Any:
@@ -125,6 +126,13 @@ def _call(event: Any, secret_of: SecretOf, me: Who | None) -> Read:
     at = _moment(float(meta.timestamp))  # seconds, unlike a message's
     head = Head(id=f"call-{_id(meta.callID)}", place=place, at=at, edit="", me=me, secret_of=secret_of)
     return Read(head.message(content=Unsupported(what="a call")))
+
+
+_READERS = {
+    CALL_OFFER: (attrgetter("CallOffer"), _call),
+    UNDECRYPTABLE: (attrgetter("UndecryptableMessage"), _unreadable),
+    MESSAGE: (attrgetter("Message"), _message),
+}
 
 
 def _second_copy(message: Any) -> bool:

@@ -10,12 +10,18 @@ UNDECRYPTABLE = 44
 
 SPOOLED = frozenset({MESSAGE, CALL_OFFER, UNDECRYPTABLE})
 
-_FORM = 1
+_FORM, _KEPT_FORM = 1, 2
 
 
-def pack(code: int, data: bytes) -> bytes:
-    """Join an event's number and its protobuf's bytes into a record: form, number, bytes."""
-    return bytes((_FORM, code)) + data
+def pack(code: int, data: bytes, *, kept: bool = False) -> bytes:
+    """Join an event's number and its protobuf's bytes into a record: form, number, bytes.
+
+    Args:
+        code: The number.
+        data: The bytes.
+        kept: Whether it came before the server had given all that it had kept; the form tells.
+    """
+    return bytes((_KEPT_FORM if kept else _FORM, code)) + data
 
 
 def unpack(record: bytes) -> tuple[int, bytes]:
@@ -24,6 +30,11 @@ def unpack(record: bytes) -> tuple[int, bytes]:
     Raises:
         ValueError: ``pack`` didn't make it.
     """
-    if len(record) < 2 or record[0] != _FORM or record[1] not in SPOOLED:
+    if len(record) < 2 or record[0] not in (_FORM, _KEPT_FORM) or record[1] not in SPOOLED:
         raise ValueError("this is no record of a WhatsApp event")
     return record[1], record[2:]
+
+
+def was_kept(record: bytes) -> bool:
+    """Whether the server had kept an event while nobody was connected, or may have."""
+    return record[:1] == bytes((_KEPT_FORM,))
