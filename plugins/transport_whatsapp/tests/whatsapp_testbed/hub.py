@@ -61,6 +61,7 @@ class Hub:
         coding: Clients that wait for a pairing code to be typed, by number, with what they said.
         everyone: All open connections, logged in or not.
         faults: What went wrong inside the server itself; a test's end complains of it.
+        latest: The latest message for each device.
     """
 
     def __init__(self, identity: Identity, codec: Codec) -> None:
@@ -75,9 +76,12 @@ class Hub:
         self.troubles = Troubles()
         self.troubles.speaking.set()
         self.faults: deque[BaseException] = deque(maxlen=20)
+        self.latest: dict[Jid, Node] = {}
 
     def deliver(self, device: Device, node: Node) -> None:
         """Send a device something that must not be lost: now, or at its next login."""
+        if node.tag == "message":
+            self.latest[device.jid] = node
         connection = self.connections.get(device.jid)
         if connection is None or not connection.ready:
             device.waiting.append(node)

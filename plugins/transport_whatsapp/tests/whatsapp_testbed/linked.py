@@ -1,6 +1,6 @@
-"""An account that is linked for the transport, once for many tests: its login goes from one instance's folder to the next.
+"""An account that is linked for the transport, once for many tests: its login goes from one folder to the next.
 
-The login can't be copied: each message moves its keys on, and an older copy of it could open nothing more. So it is lent.
+It can't be copied: each message moves its keys on, and an older copy could open nothing more. So it is lent.
 """
 
 from __future__ import annotations

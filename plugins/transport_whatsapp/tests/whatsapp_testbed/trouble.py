@@ -102,6 +102,17 @@ class Trouble:
         """Send each message for the user's devices twice, until ``let_go``."""
         self._hub.troubles.twice.add(user.number)
 
+    def bring_again(self, user: User) -> None:
+        """Send the latest message for the user's devices once more, as after an acknowledgement that got lost."""
+
+        def act() -> None:
+            for account in filter(None, [self._hub.directory.accounts.get(user.number)]):
+                for device in account.devices.values():
+                    if (node := self._hub.latest.get(device.jid)) is not None:
+                        self._hub.deliver(device, node)
+
+        self._call(act)
+
     def let_go(self) -> None:
         """End what this section can bring, and send what was held back."""
         self._call(self._let_go)
