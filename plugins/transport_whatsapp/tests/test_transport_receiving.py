@@ -12,7 +12,7 @@ from transport_driver import ANA, BO, GROUP, ME, driven, message, until
 
 from nanokimi_core import NotAccepted
 from nanokimi_transport_whatsapp.standing import read_standing
-from nanokimi_transport_whatsapp.values import Done, Figures, MarkRead, Media, Text, Typing, Who
+from nanokimi_transport_whatsapp.values import Done, Figures, MarkRead, Media, Text, Typing, Unsupported, Who
 
 pytestmark = pytest.mark.anyio
 
@@ -132,10 +132,12 @@ async def test_senders_see_that_a_message_was_read_where_the_setting_or_the_numb
     async with driven(tmp_path, table, number=number) as driver:
         child = await driver.child()
         reaction = message(id="R", event="reaction", content=Text(text="👍"), target="X", target_sender=ANA.id)
-        await child.bring(message("hello", chat=GROUP), reaction)
-        await until(lambda: sorted(child.done()) == [1, 2], "they were delivered")
+        nothing = Unsupported(what="a call")
+        call, sealed = message(id="call-1", content=nothing), message(id="ID-unreadable", content=nothing)
+        await child.bring(message("hello", chat=GROUP), reaction, call, sealed)
+        await until(lambda: sorted(child.done()) == [1, 2, 3, 4], "they were delivered")
         await child.bring(message("last", sender=BO))
-        await until(lambda: 3 in child.done(), "the last was, too")
+        await until(lambda: 5 in child.done(), "the last was, too")
         read = [mark for mark in child.told(MarkRead) if mark.id != "IDlast"]
         assert [mark.id for mark in read] == marked
         assert all((mark.chat, mark.sender) == (GROUP.id, ANA.id) for mark in read)

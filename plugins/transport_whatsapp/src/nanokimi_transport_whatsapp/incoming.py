@@ -26,6 +26,8 @@ MOST_WAITING = 1000
 """Messages that may wait here for the core; more are left with the child."""
 
 _TRANSCRIPTIONS = 2
+_NO_MESSAGE = re.compile(r"call-.*|.*-unreadable")
+"""Ids of calls, and of what the phone alone can show: the network has no message by them that could be read."""
 
 
 class Reader:
@@ -208,13 +210,17 @@ class Hearing:
         if inbound is None:
             return
         await self._inbox.deliver(inbound)
-        if self._read_receipts and message.event == "message" and not message.from_me:
+        if self._read_receipts and _can_be_marked_read(message):
             await self._child.send(MarkRead(chat=message.chat.id, sender=message.sender.id, id=message.id))
 
     def _acknowledge(self, brought: Brought) -> None:
         self._done.append(brought.number)
         self._moved.set()
         self._moved = anyio.Event()
+
+
+def _can_be_marked_read(message: Message) -> bool:
+    return message.event == "message" and not message.from_me and not _NO_MESSAGE.fullmatch(message.id)
 
 
 def _with_our_name(text: str, message: Message, account: Account, assistant: str) -> str:
