@@ -104,7 +104,7 @@ async def test_messages_that_are_delivered_at_once_are_answered_in_the_order_in_
 
 
 async def test_what_waits_becomes_one_turn_with_sender_and_time_of_each_and_not_across_new(tmp_path: Path) -> None:
-    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    at = datetime.now(UTC) - timedelta(hours=1)
     async with bench(tmp_path, {"limits": {"max_batch": 2}}, brain=(brain := Gated())).running() as given:
         await given.net.say("first")
         await until_prompted(given, 1)
