@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -330,8 +331,9 @@ class ScriptedNetwork:
         return usual.get(call["call"])
 
 
+_SAYING = threading.Lock()
+
+
 def _say(peer: socket.socket, value: dict[str, Any]) -> None:
-    try:
+    with _SAYING, suppress(OSError):  # that child may be gone
         peer.sendall(json.dumps(value).encode() + b"\n")
-    except OSError:
-        return  # that child is gone

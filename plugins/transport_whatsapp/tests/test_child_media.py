@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,34 @@ def test_a_file_whose_fetching_kills_the_process_is_given_up_at_last(made: Rigs)
     child.expect(Brought)
     assert files(child)["one"].trouble == "it could not be fetched: the WhatsApp library fails at it"
     assert len(made.network.called("fetch")) == 2
+
+
+def limit_files(child: ChildRig, size: int | None) -> None:
+    """Let the child's files grow to this size only."""
+    hard = resource.prlimit(child.process.pid, resource.RLIMIT_FSIZE)[1]
+    resource.prlimit(child.process.pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
+
+
+def test_a_file_for_which_there_is_no_room_waits_for_it(made: Rigs) -> None:
+    large = b"x" * 2_000_000
+    made.network.scripts["fetch"] = lambda _: base64.b64encode(large).decode()
+    child = opened(made, limits={"disk_pauses": [0.02, 0.1]})
+    limit_files(child, 1_000_000)
+    made.network.bring(photo("one"), event(text(BOB, "B1", "hello")))
+    child.expect(Brought)
+    made.network.wait_called("fetch")
+    assert files(child) == {}
+    limit_files(child, None)
+    child.expect(Brought, 2)
+    assert Path(files(child)["one"].path).read_bytes() == large
+
+
+def test_a_file_that_cannot_be_written_is_said_and_the_message_comes(made: Rigs) -> None:
+    child = opened(made)
+    child.places.media.rmdir()
+    made.network.bring(photo("one"))
+    child.expect(Brought)
+    assert files(child)["one"].trouble == "it could not be written: No such file or directory"
 
 
 @pytest.mark.parametrize(

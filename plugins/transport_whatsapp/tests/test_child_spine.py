@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import stat
 import struct
 import termios
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from child_rig import ChildRig, Rigs, rigs
-from scripted_engine import ME, Hang, event, text
+from scripted_engine import ME, SECONDS, Hang, event, text
 
 from nanokimi_transport_whatsapp.child import exits
 from nanokimi_transport_whatsapp.child.streams import TooLong, lines
@@ -165,11 +168,14 @@ def test_lines_are_put_together_and_one_that_is_too_long_is_refused(tmp_path: Pa
     os.close(descriptor)
 
 
-def held_up(child: ChildRig) -> bool:
-    """Whether the child's writer waits for somebody to read."""
+def wait_until_held_up(child: ChildRig) -> None:
+    """Wait until the child's writer waits for somebody to read."""
     assert child.process.stdout is not None
-    waiting = struct.unpack("i", fcntl.ioctl(child.process.stdout, termios.FIONREAD, b"\0\0\0\0"))[0]
-    return bool(waiting >= 60_000)
+    until, waiting = time.monotonic() + SECONDS, 0
+    while waiting < 60_000:
+        assert time.monotonic() < until, "the pipe was never full"
+        time.sleep(0.01)
+        (waiting,) = struct.unpack("i", fcntl.ioctl(child.process.stdout, termios.FIONREAD, b"\0\0\0\0"))
 
 
 def test_when_the_transport_does_not_read_the_spool_goes_on_taking_and_hints_are_dropped(made: Rigs) -> None:
@@ -181,7 +187,7 @@ def test_when_the_transport_does_not_read_the_spool_goes_on_taking_and_hints_are
     long = "x" * 30_000
     made.network.bring(*(event(text(ANN, f"A{number}", long)) for number in range(300)))
     made.network.wait(lambda: len(made.network.kept) == 300, "300 events kept")
-    made.network.wait(lambda: held_up(child), "a full pipe")
+    wait_until_held_up(child)
     made.network.typing(Typing(chat=ANN, sender=ANN, on=False))
     made.network.link(Link(state="weak"))
     child.reading.set()
@@ -190,3 +196,19 @@ def test_when_the_transport_does_not_read_the_spool_goes_on_taking_and_hints_are
     child.done(*brought)
     child.expect(Brought, 128)
     assert len(child.all(Typing)) == 1
+    child.reading.clear()
+    child.done(*child.all(Brought))
+    wait_until_held_up(child)
+    for _ in range(300):
+        child.tell(Ask())  # answers that nobody reads hold nothing up either
+    assert child.stop() == exits.STOPPED
+
+
+def test_a_child_that_has_a_fault_ends_and_says_it_in_its_log(made: Rigs) -> None:
+    child = made.start()
+    made.network.wait_called("open")
+    with closing(sqlite3.connect(child.places.spool)) as connection:
+        connection.execute("DROP TABLE heard")
+    made.network.bring(event(text(ANN, "A1", "hello")))
+    assert child.ended() == exits.FAULT
+    assert "no such table: heard" in child.log.read_text()

@@ -18,7 +18,9 @@ from scripted_engine import Hang, event, text
 from nanokimi_transport_whatsapp.child import exits
 from nanokimi_transport_whatsapp.child.database import Database
 from nanokimi_transport_whatsapp.child.limits import Limits
+from nanokimi_transport_whatsapp.child.spool import Spool
 from nanokimi_transport_whatsapp.engine import EngineError
+from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.values import Brought, Link, Media, Send, Who
 
 ANN, BOB = "1000000002@lid", "1000000003@lid"
@@ -263,3 +265,19 @@ def test_people_are_brought_with_both_names_where_the_session_knows_them(made: R
     assert aliases == ["", "", phone, phone]
     assert {one.message.chat.alias for one in brought} == {""}
     assert [call["who"] for call in made.network.called("other_name")] == [ANN, ANN, ANN, BOB]
+
+
+def test_the_spool_is_bounded_by_size_as_well_as_by_count(tmp_path: Path) -> None:
+    limits = Limits(spool_bytes=1000)
+    database = Database(tmp_path / "spool.db", limits, trouble=print, damaged=print)
+    with closing(Spool(database, Places(tmp_path), 10, limits)) as spool:
+        spool.begin()
+        spool.add(b"x" * 600)
+        assert (spool.half_full, spool.full) == (True, False)
+        spool.add(b"x" * 400)
+        assert spool.full
+        spool.drop([1])
+        assert (spool.half_full, spool.full, spool.waiting) == (False, False, 1)
+        for _ in range(9):
+            spool.add(b"x")
+        assert spool.full

@@ -133,7 +133,7 @@ class Database:
     def _refused(self, error: sqlite3.DatabaseError) -> Exception:
         code = _code(error)
         if code in _REOPEN:
-            self._close()
+            self.close()
         return NoRoom(_NO_ROOM[code]) if code in _NO_ROOM else error
 
     def _open(self) -> sqlite3.Connection:
@@ -171,7 +171,8 @@ class Database:
         if head and (len(head) < _HEAD or not head.startswith(_MAGIC)):
             raise _damage("it doesn't begin as a database")
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Close the file; the next transaction opens it again."""
         if self._connection is not None:
             with suppress(sqlite3.Error):
                 self._connection.close()
@@ -179,7 +180,7 @@ class Database:
 
     def _set_aside(self, why: str) -> None:
         """Move a damaged file away, and begin another, whose numbers no earlier one can have given."""
-        self._close()
+        self.close()
         stamp = time.strftime("%Y%m%d-%H%M%S")
         aside = self._path.with_name(f"{self._path.name}.damaged-{stamp}")
         for ending in ("", "-wal", "-shm"):

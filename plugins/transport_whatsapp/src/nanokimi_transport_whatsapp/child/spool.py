@@ -66,6 +66,10 @@ class Spool:
         self._bytes = sum(self._sizes.values())
         self.reading(0)
 
+    def close(self) -> None:
+        """Let go of the note; the database stays as it is."""
+        os.close(self._note)
+
     @property
     def waiting(self) -> int:
         """Events that wait."""
