@@ -19,6 +19,7 @@ from scripted_engine import ME, SECONDS, Hang, event, text
 
 from nanokimi_transport_whatsapp.child import exits
 from nanokimi_transport_whatsapp.child.streams import TooLong, lines
+from nanokimi_transport_whatsapp.engine import EngineError
 from nanokimi_transport_whatsapp.values import Ask, Brought, Figures, Link, Send, Typing
 
 ANN, BOB = "1000000002@lid", "1000000003@lid"
@@ -130,6 +131,16 @@ def test_a_library_that_cannot_be_loaded_is_said_in_one_line(made: Rigs) -> None
         "the WhatsApp library can't be loaded: No module named 'no_such_engine'",
     )
     assert child.log.read_text() == link.said + "\n"
+
+
+def test_an_engine_that_says_why_it_cannot_be_made_is_quoted(made: Rigs) -> None:
+    def refuse(_: dict[str, object]) -> None:
+        raise EngineError("failed", "libmagic is missing; install it")
+
+    made.network.scripts["create"] = refuse
+    child = made.start()
+    assert child.ended() == exits.LIBRARY_MISSING
+    assert child.expect(Link)[0].said == "libmagic is missing; install it"
 
 
 def test_a_folder_that_cannot_be_used_is_said(made: Rigs) -> None:

@@ -11,7 +11,7 @@ from nanokimi_transport_whatsapp.child.lanes import Lanes
 from nanokimi_transport_whatsapp.child.limits import Limits
 from nanokimi_transport_whatsapp.child.media import Cupboard, NotNow
 from nanokimi_transport_whatsapp.child.memory import Memory
-from nanokimi_transport_whatsapp.child.othernames import OtherNames
+from nanokimi_transport_whatsapp.child.other_names import OtherNames
 from nanokimi_transport_whatsapp.child.speaker import Speaker
 from nanokimi_transport_whatsapp.child.spool import Event, Spool
 from nanokimi_transport_whatsapp.engine import Engine, Read

@@ -6,6 +6,7 @@ import importlib
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from nanokimi_transport_whatsapp.child import exits
@@ -18,12 +19,12 @@ from nanokimi_transport_whatsapp.child.limits import Limits
 from nanokimi_transport_whatsapp.child.link import Standing
 from nanokimi_transport_whatsapp.child.media import Cupboard
 from nanokimi_transport_whatsapp.child.memory import Memory
-from nanokimi_transport_whatsapp.child.othernames import OtherNames
+from nanokimi_transport_whatsapp.child.other_names import OtherNames
 from nanokimi_transport_whatsapp.child.requests import Requests
 from nanokimi_transport_whatsapp.child.sends import Sender
 from nanokimi_transport_whatsapp.child.speaker import Speaker
 from nanokimi_transport_whatsapp.child.spool import Spool
-from nanokimi_transport_whatsapp.engine import Engine, EngineSettings
+from nanokimi_transport_whatsapp.engine import Engine, EngineError, EngineSettings
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.values import Ask, Done, Figures, Link, MarkRead, Send, ShowTyping, Start, ToChild
 from nanokimi_transport_whatsapp.values import Typing as TypingHint
@@ -48,6 +49,8 @@ def load_engine(start: Start, places: Places) -> Engine:
     settings = EngineSettings(session=places.session, device=start.device, presence=start.presence, proxy=start.proxy)
     try:
         engine: Engine = importlib.import_module(start.engine).create(settings)
+    except EngineError as error:
+        raise NoEngine(error.said) from error
     except Exception as error:  # the engine is loaded here; whatever it raises, there is none
         raise NoEngine(f"the WhatsApp library can't be loaded: {' '.join(str(error).split())}") from error
     return engine
@@ -149,7 +152,8 @@ class Host:
         folder = self._places.session.parent
         folder.chmod(0o700)
         for file in folder.iterdir():
-            file.chmod(0o600)
+            with suppress(FileNotFoundError):  # the library's database makes and removes files beside it
+                file.chmod(0o600)
 
     def _connected(self, connected: bool) -> None:
         self._cupboard.connected = connected
