@@ -8,7 +8,7 @@ import re
 import pytest
 
 from nanokimi_core import errors
-from testbed.reference import DOCS, PAGES, commands, models, parts, rendered
+from testbed.reference import DOCS, PAGES, commands, models, parts, plugin_commands, rendered
 from testbed.site import Call, Site
 
 REMEDY = "run: PYTHONPATH=tests python -m testbed.reference"
@@ -26,6 +26,11 @@ def test_every_table_of_the_toml_is_documented() -> None:
 
 def test_every_command_is_documented() -> None:
     assert sorted(parts((DOCS / "commands.md").read_text(), "help")) == sorted(commands())
+
+
+def test_every_command_of_a_plugin_is_documented() -> None:
+    documented = [command for page in PAGES for command in parts((DOCS / page).read_text(), "help")]
+    assert set(plugin_commands()) <= set(documented)
 
 
 def test_every_exit_code_of_an_error_is_documented() -> None:

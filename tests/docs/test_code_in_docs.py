@@ -22,7 +22,7 @@ import nanokimi_core.testing
 from nanokimi_core.cli.commands import BUILT_IN
 from nanokimi_core.cli.guard import run
 from testbed.contract_pages import FOLDER as REFERENCE
-from testbed.reference import commands
+from testbed.reference import commands, plugin_commands
 
 ROOT = Path(__file__).parent.parent.parent
 GUIDE = ROOT / "docs" / "plugins"
@@ -99,7 +99,7 @@ def unknown(words: list[str]) -> str:
     inner = {" ".join(words[:2])} & set(known())
     name = inner.pop() if inner else words[0]
     groups = {each.split()[0] for each in known() if " " in each}
-    if name not in BUILT_IN and " " not in name:
+    if name not in BUILT_IN and name not in groups and " " not in name:
         return f"there is no command {name}"
     if name in groups and len(words) > 1 and words[1].isalpha() and words[1].islower():
         return f"{name} has no command {words[1]}"
@@ -109,7 +109,7 @@ def unknown(words: list[str]) -> str:
 
 @cache
 def known() -> tuple[str, ...]:
-    return tuple(commands())
+    return (*commands(), *plugin_commands())
 
 
 @cache

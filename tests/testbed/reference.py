@@ -30,6 +30,7 @@ from pydantic_core import PydanticUndefined
 from nanokimi_core.cli.commands import BUILT_IN
 from nanokimi_core.cli.effective import duration
 from nanokimi_core.cli.guard import run
+from nanokimi_core.cli.mount import import_commands
 from nanokimi_core.config.model import ChatTable, Limits, Settings
 from nanokimi_core.plugins import PluginHost, installed
 from testbed import contract_pages
@@ -38,6 +39,7 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 PAGES = (
     "configuration.md",
     "commands.md",
+    "whatsapp.md",
     "plugins/first-steps.md",
     "plugins/network.md",
     "plugins/backend.md",
@@ -84,6 +86,18 @@ def commands() -> list[str]:
         if not inner or command.params:  # without options of its own a group does nothing
             found.append(name)
         found += [f"{name} {each}" for each in inner]
+    return found
+
+
+def plugin_commands() -> list[str]:
+    """Name each command that a plugin of this repository brings, such as ``whatsapp link``."""
+    found: list[str] = []
+    host = PluginHost()
+    for plugin in installed():
+        if plugin.distribution in _own_distributions():
+            for provided in (each for each in host.provided(plugin.name) if each.spec.commands):
+                inner = getattr(import_commands(provided), "commands", {})
+                found += [f"{provided.spec.name} {each}" for each in inner]
     return found
 
 

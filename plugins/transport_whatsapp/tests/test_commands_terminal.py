@@ -198,6 +198,7 @@ def test_the_status_for_programs_has_all_of_it(call: Call, places: Places) -> No
         "state": "banned",
         "connected": False,
         "in_use": False,
+        "process": None,
         "account": {"name": "Ann", "phone": "+15550000001", "id": "100@lid"},
         "number": "own",
         "linked_at": NOON.isoformat(),

@@ -75,6 +75,7 @@ class Overview:
             "state": self.state,
             "connected": self.state == "connected",
             "in_use": self.in_use,
+            "process": standing.child if standing and self.in_use else None,
             "account": note and {"name": note.me.name, "phone": number_of(note.me), "id": note.me.id},
             "number": self.number or None,
             "linked_at": note and note.linked_at.isoformat(),
