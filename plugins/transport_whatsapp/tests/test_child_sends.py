@@ -269,18 +269,21 @@ def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
     assert size <= 100_000
     assert memory.heard("199@lid", "A199") is not None
     assert memory.heard("0@lid", "A0") is None
+    database.close()
     assert sorted(sends) == sorted(chats) == [("197@lid",), ("198@lid",), ("199@lid",)]
 
 
 def test_a_repeated_message_keeps_its_secret_and_a_huge_quotable_is_not_kept(tmp_path: Path) -> None:
     limits = Limits()
-    memory = Memory(Database(tmp_path / "spool.db", limits, trouble=print, damaged=print), limits)
+    database = Database(tmp_path / "spool.db", limits, trouble=print, damaged=print)
+    memory = Memory(database, limits)
     photo = Media(what="image", media_type="image/png", caption="a caption")
     memory.hear(Read(text(ANN, "A1", "", content=photo), quotable=b"q" * 20_000, secret=b"secret"))
     memory.hear(Read(text(ANN, "A1", "", content=photo)))
     assert memory.secret_of(ANN, ANN, "A1") == b"secret"
     assert memory.secret_of(ANN, BOB, "A1") is None
     heard = memory.heard(ANN, "A1")
+    database.close()
     assert heard is not None
     assert (heard.quotable, heard.text) == (None, "a caption")
 

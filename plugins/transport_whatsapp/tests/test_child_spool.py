@@ -16,7 +16,8 @@ from child_rig import ChildRig, Rigs, rigs
 from scripted_engine import Hang, event, text
 
 from nanokimi_transport_whatsapp.child import exits
-from nanokimi_transport_whatsapp.child.database import Database
+from nanokimi_transport_whatsapp.child.database import Database, Result, Work
+from nanokimi_transport_whatsapp.child.ledger import Ledger
 from nanokimi_transport_whatsapp.child.limits import Limits
 from nanokimi_transport_whatsapp.child.spool import Spool
 from nanokimi_transport_whatsapp.engine import EngineError
@@ -174,6 +175,7 @@ def test_damage_that_is_found_while_it_runs_is_met_with_a_fresh_file(tmp_path: P
     assert found == [1, 0]
     assert len(said) == 1
     assert len(list(tmp_path.glob("spool.db.damaged-*[0-9]"))) == 1
+    database.close()
 
 
 def limit_files(child: ChildRig, size: int | None) -> None:
@@ -281,3 +283,37 @@ def test_the_spool_is_bounded_by_size_as_well_as_by_count(tmp_path: Path) -> Non
         for _ in range(9):
             spool.add(b"x")
         assert spool.full
+    database.close()
+
+
+class Noting(Database):
+    """A database that notes with which ``PRAGMA synchronous`` each transaction was committed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, Limits(), trouble=print, damaged=print)
+        self.modes: list[int] = []
+
+    def once(self, work: Work[Result], *, lasting: bool = True) -> Result:
+        def noted(connection: sqlite3.Connection) -> Result:
+            self.modes.append(connection.execute("PRAGMA synchronous").fetchone()[0])
+            return work(connection)
+
+        return super().once(noted, lasting=lasting)
+
+
+def test_what_the_server_believes_delivered_and_what_is_sent_is_flushed_to_the_disk(tmp_path: Path) -> None:
+    full, normal = 2, 1
+    database = Noting(tmp_path / "spool.db")
+    ledger = Ledger(database, Limits())
+    with closing(Spool(database, Places(tmp_path), 10, Limits())) as spool:
+        spool.begin()
+        spool.after(0)
+        database.modes.clear()
+        spool.add(b"x")
+        spool.drop([1])
+        spool.add(b"x")
+        ledger.find("k")
+        ledger.begin("k", again=False)
+        ledger.sent("k", "ID", "me")
+    assert database.modes == [full, normal, full, normal, full, full]
+    database.close()
