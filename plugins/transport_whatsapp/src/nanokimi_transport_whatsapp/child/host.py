@@ -141,6 +141,8 @@ class Host:
         """Connect, once there is room for what will come."""
         if self._spool.half_full:
             self._wait_handed_over(lambda: not self._spool.half_full)
+        if self._ending.begun:
+            return
         try:
             self._engine.open(self)
         except Exception as error:  # noqa: BLE001  # the engine is called here; the transport decides what to do
