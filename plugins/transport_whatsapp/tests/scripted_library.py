@@ -110,6 +110,8 @@ class Library:
     def Stop(self, session: bytes) -> None:  # noqa: N802
         self._keep("Stop", session.decode())
         self._wait("Stop")
+        if session != self._session:
+            return
         self._session = None
         if not self._showing_codes:
             self._acts.put(("return", "", b""))

@@ -136,6 +136,7 @@ def test_a_voice_note_has_the_type_that_phones_play_and_its_length() -> None:
     [
         (opus(0.2), 1),
         (opus(61), 61),
+        (opus(5, skipped=48000), 5),
         (opus(7) + b"OggS\x00", 7),
         (b"OggS but no more", None),
         (page(0, b"\x01vorbis"), None),

@@ -154,6 +154,7 @@ def test_what_the_library_has_acknowledged_still_comes_after_the_close(engine: E
     engine.do("full", on=True)
     for number in range(3):
         event(engine, MESSAGE, b"%d" % number)
+    event(engine, links.DISCONNECTED, N.Disconnected(status=True))
     engine.told("arriving")
     engine.do("close")
     assert not stopped(engine)
@@ -161,6 +162,7 @@ def test_what_the_library_has_acknowledged_still_comes_after_the_close(engine: E
     raw = [unpack(base64.b64decode(engine.told("raw")))[1] for _ in range(3)]
     assert raw == [b"0", b"1", b"2"]
     engine.until(lambda: stopped(engine))
+    assert not engine.so_far("link")
 
 
 def test_what_comes_before_the_server_has_given_all_is_marked_as_kept(engine: EngineProcess) -> None:
