@@ -28,6 +28,7 @@ class MediaHost:
         files: What was uploaded, by path; the oldest is forgotten.
         uploads: How many uploads were taken.
         downloads: How many files were handed out.
+        refused: How many downloads were not.
         refuse_downloads: The HTTP status that every download gets instead of its file; 0 for none.
         refuse_uploads: The same for uploads.
         delay: Seconds before each answer.
@@ -37,6 +38,7 @@ class MediaHost:
     files: OrderedDict[str, bytes]
     uploads: int = 0
     downloads: int = 0
+    refused: int = 0
     refuse_downloads: int = 0
     refuse_uploads: int = 0
     delay: float = 0
@@ -80,6 +82,7 @@ class MediaHost:
 
     async def _give(self, stream: ByteStream, path: str) -> None:
         if self.refuse_downloads or path not in self.files:
+            self.refused += 1
             await _answer(stream, self.refuse_downloads or 404)
             return
         self.downloads += 1
