@@ -173,8 +173,11 @@ def test_a_full_spool_is_handed_over_without_a_watchdog_and_then_it_goes_on() ->
     story = connected()
     assert story.hear("full") == "full"
     assert story.must_end(10_000) == ""
-    story.end(exits.FULL)
-    assert story.wait() == 2
+    for _ in range(9):
+        story.end(exits.FULL)
+        assert story.wait() == 2
+        story.start()
+    assert not story.machine.news
 
 
 @pytest.mark.parametrize(

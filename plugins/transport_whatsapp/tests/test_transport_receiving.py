@@ -11,7 +11,7 @@ import pytest
 from transport_driver import ANA, BO, GROUP, ME, driven, message, until
 
 from nanokimi_core import NotAccepted
-from nanokimi_transport_whatsapp.standing import read_standing
+from nanokimi_transport_whatsapp.standing import read_standing, remove_note
 from nanokimi_transport_whatsapp.values import Done, Figures, MarkRead, Media, Text, Typing, Unsupported, Who
 
 pytestmark = pytest.mark.anyio
@@ -170,6 +170,21 @@ async def test_a_voice_note_that_takes_long_to_write_down_holds_up_only_its_chat
         gate.touch()
         await until(lambda: child.done() == [3, 1, 2], "this one does, too")
         assert driver.texts == ["elsewhere", "[voice note] words", "after it"]
+
+
+async def test_what_is_kept_while_the_child_has_to_end_is_still_acknowledged(tmp_path: Path) -> None:
+    async with driven(tmp_path) as driver:
+        child = await driver.child()
+        driver.finishing = True
+        driver.held.add(ANA.id)
+        await child.bring(message("hello"))
+        await child.bring(message("later", sender=BO))
+        await until(lambda: child.done() == [2], "the first is being kept")
+        remove_note(driver.places)
+        await until(lambda: driver.transport.state() != "", "the child has to end")
+        driver.held.clear()
+        await until(lambda: child.over, "it has ended")
+        assert child.done() == [2, 1]
 
 
 async def test_the_end_of_the_transport_ends_its_child_and_acknowledges_what_was_delivered(tmp_path: Path) -> None:

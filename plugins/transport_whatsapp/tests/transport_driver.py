@@ -141,6 +141,7 @@ class Driver:
         errors: What its runs have raised.
         refusing: Texts that can't be kept.
         held: Chats in which nothing can be kept yet.
+        finishing: Whether what is being kept is kept also where it is cancelled, as the core does it.
     """
 
     def __init__(
@@ -161,6 +162,7 @@ class Driver:
         self.errors: list[BaseException] = []
         self.refusing: set[str] = set()
         self.held: set[str] = set()
+        self.finishing = False
 
     def made(self, settings: Settings) -> WhatsApp:
         """Make a transport on the same folder."""
@@ -187,8 +189,9 @@ class Driver:
         await anyio.lowlevel.checkpoint()
         if message.text in self.refusing:
             raise NotAccepted("the disk is full")
-        while message.chat in self.held:
-            await anyio.sleep(TICK)
+        with anyio.CancelScope(shield=self.finishing):
+            while message.chat in self.held:
+                await anyio.sleep(TICK)
         self.kept.append(message)
 
     def sent(self, key: str, network_id: str) -> None:
