@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,9 @@ class Traffic:
     def _deliver(self, child: ChildRig, policy: str, *, all_of_it: bool) -> None:
         if all_of_it:
             child.expect(Answer, len(self.unsettled[policy]))
+            until = time.monotonic() + SECONDS
             while child.figures().spooled:
+                assert time.monotonic() < until, "something that is spooled isn't brought"
                 child.done(*child.all(Brought))
         brought = child.all(Brought)
         some = brought if all_of_it else self.chance.sample(brought, len(brought) // 2)
