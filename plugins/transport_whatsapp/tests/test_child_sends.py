@@ -16,7 +16,7 @@ from scripted_engine import ME, SECONDS, Hang, event, text
 
 from nanokimi_transport_whatsapp.child import exits
 from nanokimi_transport_whatsapp.child.database import Database
-from nanokimi_transport_whatsapp.child.ledger import Ledger
+from nanokimi_transport_whatsapp.child.ledger import Entry, Ledger
 from nanokimi_transport_whatsapp.child.limits import Limits
 from nanokimi_transport_whatsapp.child.memory import Memory
 from nanokimi_transport_whatsapp.engine import EngineError, Read
@@ -261,6 +261,9 @@ def test_what_is_remembered_is_bounded(tmp_path: Path) -> None:
         chat = f"{number}@lid"
         memory.hear(Read(text(chat, f"A{number}", "words", expires=60), quotable=b"q" * 4000))
         ledger.begin(chat, again=False)
+        ledger.sent(chat, "ID", ME.id)
+    ledger.mark("199@lid", "unknown")  # too late: it is known that it has gone out
+    assert ledger.find("199@lid") == Entry("sent", "ID", ME.id)
     with closing(sqlite3.connect(tmp_path / "spool.db")) as connection:
         rows, size = connection.execute("SELECT count(*), sum(length(quotable)) FROM heard").fetchone()
         sends = connection.execute("SELECT key FROM sends").fetchall()
