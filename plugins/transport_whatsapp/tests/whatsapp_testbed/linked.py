@@ -64,20 +64,30 @@ class _Phone:
     def say(self, text: str) -> None: ...
 
 
-def link(server: WhatsAppServer, user: User, folder: Path, *, number: Number = "bot") -> int:
+def link(
+    server: WhatsAppServer, user: User, folder: Path, *, number: Number = "bot", paired_seconds: float = 30
+) -> int:
     """Link an account in an instance's folder, as ``nanokimi whatsapp link`` does; gives the device's number. 1.5 s.
+
+    Args:
+        server: The stand-in server.
+        user: Whose account.
+        folder: The instance's.
+        number: Whose number it shall be said to be.
+        paired_seconds: How long the connection after pairing may take until it is begun anew.
 
     Raises:
         CommandError: It came to nothing.
         TimeoutError: It had not ended after a minute.
     """
     places, phone = Places(private_folder(folder)), _Phone(user)
-    settings = Settings(connect_seconds=30, paired_seconds=30)
+    settings = Settings()
+    waits = {"connect_seconds": 30, "paired_seconds": paired_seconds}
 
     async def run() -> Who:
         with anyio.fail_after(_SECONDS):
             start = lambda: ChildProcess(settings, places)  # noqa: E731
-            return await Linking(start, phone, name="whatsapp", phone="", connect_seconds=30, paired_seconds=30).run()
+            return await Linking(start, phone, name="whatsapp", phone="", **waits).run()
 
     who: list[Who] = []
     with led(server):
