@@ -62,7 +62,7 @@ class EngineProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.finish(kill=True)
+        self.finish(kill=error is not None)
 
     # ------------------------------------------------------------------ asking
     def begin(self, do: str, **given: Any) -> int:
@@ -144,7 +144,10 @@ class EngineProcess:
             self.process.kill()
         if self.process.stdin is not None and not self.process.stdin.closed:
             self.process.stdin.close()
-        status = self.process.wait(WITHIN)
+        try:
+            status = self.process.wait(WITHIN)
+        finally:
+            self.process.kill()
         self._reader.join(WITHIN)
         if self.process.stdout is not None:
             self.process.stdout.close()

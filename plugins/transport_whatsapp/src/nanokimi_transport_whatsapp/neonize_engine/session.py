@@ -87,8 +87,8 @@ class Session:
     # ------------------------------------------------------------------ beginning
     def start(self, before: Session | None) -> None:
         """Begin, on a thread of its own, when the session before has come to its end."""
-        target: Callable[[], None] = lambda: self._live(before)  # noqa: E731  # a thread takes a callable
-        threading.Thread(target=target, name=self._id.decode(), daemon=True).start()
+        name = self._id.decode()
+        threading.Thread(target=self._live, args=(before,), name=name, daemon=True).start()
 
     def _live(self, before: Session | None) -> None:
         if before is not None and not before.ended(LONGEST_DIAL):
@@ -196,11 +196,12 @@ class Session:
         _binder.gocode.Stop(self._id)
 
     def _drain(self) -> None:
+        """Wait until no event has come for a moment."""
         until = time.monotonic() + LONGEST_DRAIN
-        while time.monotonic() < until:
+        heard = -1
+        while heard != self._heard and time.monotonic() < until:
             heard = self._heard
-            if not self._wait_for(lambda heard=heard: self._hearing or self._heard != heard, QUIET):  # type: ignore[misc]
-                return
+            self._wait_for(lambda: self._hearing, QUIET)
             self._wait_for(lambda: not self._hearing, max(0.0, until - time.monotonic()))
 
     def _wait_for(self, true: Callable[[], bool], seconds: float) -> bool:
