@@ -160,11 +160,6 @@ def test_the_sessions_file_is_for_its_owner_only(world: World) -> None:
     assert world.engine.session.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_account_is_shown_as_away_so_that_its_phone_keeps_ringing(world: World) -> None:
-    world.server.wait_for(world.owner.presence)
-    assert set(world.owner.presence()) == {"unavailable"}
-
-
 # ------------------------------------------------------------------ trouble
 def test_a_connection_that_is_cut_comes_back_by_itself(world: World) -> None:
     world.server.trouble.cut(world.owner)
