@@ -127,7 +127,7 @@ def test_a_file_that_needs_a_connection_waits_for_it(made: Rigs) -> None:
         return base64.b64encode(b"now").decode()
 
     made.network.scripts["fetch"] = fetch
-    child = opened(made)
+    child = opened(made, limits={"fetch_pauses": [60]})
     made.network.link(Link(state="disconnected"))
     child.expect(Link, state="disconnected")
     made.network.bring(photo("one"), event(text(BOB, "B1", "hello")))

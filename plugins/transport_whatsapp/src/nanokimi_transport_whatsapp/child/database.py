@@ -19,8 +19,6 @@ Work = Callable[[sqlite3.Connection], Result]
 
 _log = logging.getLogger(__name__)
 
-_MAGIC = b"SQLite format 3\x00"
-_HEAD = 100
 _PRIMARY = 0xFF
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _NO_ROOM = {
@@ -137,7 +135,6 @@ class Database:
         return NoRoom(_NO_ROOM[code]) if code in _NO_ROOM else error
 
     def _open(self) -> sqlite3.Connection:
-        self._look()
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
         )
@@ -158,18 +155,6 @@ class Database:
             raise
         self._connection, self._lasting, self._after_damage = connection, True, False
         return connection
-
-    def _look(self) -> None:
-        """Look at the head of the file first: SQLite takes a cut one for a new file."""
-        try:
-            with self._path.open("rb") as file:
-                head = file.read(_HEAD)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise NoRoom(f"the spool can't be opened: {error.strerror}") from error
-        if head and (len(head) < _HEAD or not head.startswith(_MAGIC)):
-            raise _damage("it doesn't begin as a database")
 
     def close(self) -> None:
         """Close the file; the next transaction opens it again."""
