@@ -65,8 +65,8 @@ def test_a_linked_account_whose_login_is_private_is_well(places: Places) -> None
 
 
 def test_a_login_that_others_can_read_fails_with_the_commands_that_mend_it(places: Places) -> None:
-    places.session.parent.mkdir(mode=0o755)
-    places.session.touch(0o644)
+    places.session.parent.mkdir(mode=0o750)
+    places.session.touch(0o640)
     line = checked(places)["login"]
     assert line.outcome == "failed"
     subprocess.run(line.remedy, shell=True, check=True)  # noqa: S602  # it is what a person would type

@@ -119,6 +119,7 @@ async def test_a_code_to_type_is_asked_for_once_in_each_round(tmp_path: Path) ->
     play = Play(tmp_path, first, [CODES[0], pair[1], PAIRED, CONNECTED, SETTLED], phone="15550000001")
     await play.linking.run()
     assert play.screen.codes == ["ABCD-EFGH", "JKLM-NPQR"]
+    assert [words.split()[0] for words in play.screen.said] == ["All", "The"]  # run out; the phone has accepted
     assert [(asked["kind"], asked["phone"]) for asked in play.asked] == [("pair", "15550000001")] * 2
 
 
@@ -138,7 +139,8 @@ async def test_codes_that_run_out_are_begun_anew_so_often_and_then_given_up(tmp_
 
 
 async def test_what_was_paired_and_never_connected_is_begun_anew_once(tmp_path: Path) -> None:
-    play = Play(tmp_path, [CODES[0], PAIRED], [CONNECTED, SETTLED], patience=0.2)
+    named = Link(state="paired", me=ANN.model_copy(update={"name": "Ann"}))
+    play = Play(tmp_path, [CODES[0], named], [Link(state="connected", me=Who(id=ANN.id)), SETTLED], patience=0.2)
     assert await play.linking.run() == Who(id=ANN.id, alias=ANN.alias, name="Ann")
     assert play.starts == 2
 

@@ -32,6 +32,12 @@ FAILED = 1
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
+_LINK_EXAMPLES = """\b
+Examples:
+    nanokimi whatsapp link
+    nanokimi whatsapp link --phone "+49 151 1234567"
+    nanokimi whatsapp link --png code.png --number bot"""
+
 app = typer.Typer(
     help="The WhatsApp account that this instance of the transport uses.",
     add_completion=False,
@@ -73,7 +79,7 @@ def group(ctx: typer.Context) -> None:
         say(ctx.get_help())
 
 
-@app.command("link")
+@app.command("link", epilog=_LINK_EXAMPLES)
 def link(
     ctx: typer.Context,
     phone: Annotated[
