@@ -88,7 +88,9 @@ async def test_a_child_that_dies_in_traffic_brings_the_rest_again_and_is_told_no
         assert [text for text in dict.fromkeys(driver.texts) if text[:3] == "ana"] == [f"ana {n}" for n in range(5)]
 
 
-async def test_a_child_that_says_nonsense_or_ends_is_begun_anew(tmp_path: Path) -> None:
+async def test_a_child_that_says_nonsense_or_ends_is_begun_anew_and_the_log_says_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     orders = [b"say nonsense", b'say {"kind": "answer"}', b"say \xff\xfe", b"exit 3"]
     async with driven(tmp_path) as driver:
         for number, order in enumerate(orders):
@@ -99,6 +101,8 @@ async def test_a_child_that_says_nonsense_or_ends_is_begun_anew(tmp_path: Path) 
         await again.bring(message("hello"))
         await until(lambda: driver.texts == ["hello"], "it works again")
         assert driver.link == ["away", *["ready", "away"] * len(orders), "ready"]
+    assert caplog.text.count("it says what nobody understands") == 3
+    assert "has ended (3)" in caplog.text
 
 
 async def test_what_is_not_for_the_core_is_acknowledged_all_the_same(tmp_path: Path) -> None:

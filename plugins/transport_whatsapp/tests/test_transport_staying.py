@@ -122,10 +122,10 @@ async def test_after_a_final_state_nobody_tries_again_until_a_command_was_there(
         assert list(driver.context.told) == [name]
         assert driver.link == ["away", "ready", "away"]
         await until(lambda: standing(driver).state == name, "it is written down")
-        assert (read_note(driver.places) is None) == (name == "logged_out")
         assert driver.transport.state()
         child.kill()
         await until(lambda: standing(driver).child == 0, "the child is gone")
+        assert (read_note(driver.places) is None) == (name == "logged_out")
         with held(driver.places):
             await until(lambda: standing(driver).state == "held", "the command is seen")
             if name == "logged_out":

@@ -193,12 +193,12 @@ class WhatsApp:
 
     async def _hear(self, link: Link, inbox: Inbox) -> None:
         self._states.heard(link, anyio.current_time(), datetime.now(UTC).astimezone())
+        self._set_ready(inbox)
         if self._states.state == "logged_out":
             self._note = None
             await to_thread.run_sync(remove_note, self._places)
         elif link.state == "connected":
             await self._know_account(link.me)
-        self._set_ready(inbox)
         await self._report()
 
     async def _know_account(self, me: Who | None) -> None:
