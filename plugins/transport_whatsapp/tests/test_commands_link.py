@@ -136,6 +136,7 @@ def test_a_typed_code_links_an_instance_by_its_own_name_and_unlink_tells_the_ser
 def test_where_the_server_cannot_be_told_only_force_removes_a_login(
     site: Site, ann: User, server: WhatsAppServer
 ) -> None:
+    site.measured = False
     link(site, ann, "--number", "own")
     server.trouble.down()
     try:
@@ -180,6 +181,7 @@ def test_ctrl_c_leaves_nothing_behind_and_a_half_link_is_said_and_can_be_finishe
 def test_a_running_transport_gives_the_login_to_commands_and_goes_on_by_itself(
     site: Site, ann: User, server: WhatsAppServer
 ) -> None:
+    site.measured = False
     def running(state: str) -> Callable[[], bool]:
         return lambda: (known := read_standing(places(site))) is not None and known.state == state
 

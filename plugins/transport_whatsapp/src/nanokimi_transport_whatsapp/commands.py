@@ -183,6 +183,7 @@ def next_steps(seat: Seat, number: Number, *, running: bool) -> list[str]:
         lines.append(f"It is {seat.assistant}'s number: whoever writes to it in a chat that is let in gets an answer.")
         owner = f'owner = "{seat.name}:YOUR-NUMBER@s.whatsapp.net"'
         lines.append(f"To be its owner, name your own chat in nanokimi.toml (digits only): {owner}")
+        lines.append("Then write to it once: it writes to nobody who hasn't written.")
     if running:
         return [*lines, "The running nanokimi goes on with it by itself."]
     named = f'in nanokimi.toml, unless it is there: transports = ["{seat.name}"]'
