@@ -171,6 +171,15 @@ async def test_what_the_accounts_person_writes_is_heard_in_the_self_chat_alone(t
         assert (await made.read(message("hi", chat=GROUP), "own")).shared_account
 
 
+async def test_what_has_no_name_is_left_out_and_can_not_stop_what_comes_after_it(tmp_path: Path) -> None:
+    async with rig(tmp_path) as made:
+        nobody = Who(id="")
+        assert made.takes(message("hi"))
+        assert not made.takes(message("hi", sender=nobody, chat=ANA))
+        assert not made.takes(message("hi", chat=nobody))
+        assert not made.takes(message("hi").model_copy(update={"id": ""}))
+
+
 async def test_the_setting_opens_and_closes_the_self_chat(tmp_path: Path) -> None:
     async with rig(tmp_path, self_chat=True) as made:
         assert made.takes(message("hi", **SELF), "bot")

@@ -53,7 +53,7 @@ def file_of(content: Content | None, folder: Path) -> Attachment | None:
     path = Path(content.path)
     try:
         size = path.stat().st_size
-    except OSError:
+    except (OSError, ValueError):  # its message is delivered all the same; the core says what became of the file
         size = content.size
     return Attachment(content.name or _name(content), content.media_type, path, size)
 

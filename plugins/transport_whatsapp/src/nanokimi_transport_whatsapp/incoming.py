@@ -50,6 +50,9 @@ class Reader:
 
     def concerns_us(self, message: Message, account: Account) -> bool:
         """Whether a message is for the core at all: what the account's person writes is, in the self chat alone."""
+        if not (message.id and message.chat.id and message.sender.id):
+            self._context.log.warning("a message without a name, a chat or a sender is left out")
+            return False
         if message.chat_kind == "self" and not account.has_self_chat:
             return False
         return not message.from_me or (message.chat_kind == "self" and message.id not in self._ours)

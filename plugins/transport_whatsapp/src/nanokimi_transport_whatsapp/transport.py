@@ -197,7 +197,7 @@ class WhatsApp:
         if self._states.state == "logged_out":
             self._note = None
             await to_thread.run_sync(remove_note, self._places)
-        elif link.state == "connected":
+        elif link.state == self._states.state == "connected":
             await self._know_account(link.me)
         await self._report()
 
