@@ -7,6 +7,8 @@ import os
 import sqlite3
 import stat
 import struct
+import subprocess
+import sys
 import termios
 import time
 from collections.abc import Iterator
@@ -166,6 +168,16 @@ def test_a_line_that_is_no_value_ends_the_child(made: Rigs, data: bytes) -> None
     child = made.start()
     child.write(data)
     assert child.ended() == exits.NOT_OURS
+
+
+@pytest.mark.parametrize(
+    ("first", "code"), [(b"", exits.STOPPED), (b"no value\n", exits.NOT_OURS), (b'{"kind":"ask"}\n', exits.NOT_OURS)]
+)
+def test_a_child_that_is_not_told_how_to_start_ends(first: bytes, code: int) -> None:
+    command = [sys.executable, "-m", "nanokimi_transport_whatsapp.child"]
+    ended = subprocess.run(command, input=first, capture_output=True, timeout=SECONDS, check=False)
+    assert ended.returncode == code
+    assert bool(ended.stdout) == bool(code)
 
 
 def test_lines_are_put_together_and_one_that_is_too_long_is_refused(tmp_path: Path) -> None:

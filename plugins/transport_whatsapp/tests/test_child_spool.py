@@ -22,7 +22,8 @@ from nanokimi_transport_whatsapp.child.limits import Limits
 from nanokimi_transport_whatsapp.child.spool import Spool
 from nanokimi_transport_whatsapp.engine import EngineError
 from nanokimi_transport_whatsapp.places import Places
-from nanokimi_transport_whatsapp.values import Brought, Link, Media, Send, Who
+from nanokimi_transport_whatsapp.values import Brought, Link, Media, Send, Unsupported, Who
+from nanokimi_transport_whatsapp.wire import LONGEST_LINE
 
 ANN, BOB = "1000000002@lid", "1000000003@lid"
 PHOTO = Media(what="image", media_type="image/png", caption="look", size=8)
@@ -44,7 +45,7 @@ def opened(made: Rigs, **more: Any) -> ChildRig:
 
 
 def say(chat: str, *words: str) -> list[bytes]:
-    return [event(text(chat, f"{chat}-{word}", word)) for word in words]
+    return [event(text(chat, f"{chat}-{word[:9]}", word)) for word in words]
 
 
 def rows(made: Rigs, query: str) -> list[Any]:
@@ -106,9 +107,11 @@ def test_only_so_many_wait_for_the_transport_and_the_next_come_when_some_are_don
 def test_events_without_a_message_are_dropped_and_those_that_cannot_be_read_are_put_aside(made: Rigs) -> None:
     child = opened(made, limits={"unreadable": 2})
     faults = [event(None, fault="raise")] * 3
-    made.network.bring(event(None), *faults, *say(ANN, "after"))
-    child.expect(Brought)
-    child.figures(spooled=1, unreadable=3)
+    made.network.bring(event(None), *faults, *say(ANN, "after", "x" * LONGEST_LINE))
+    content = child.expect(Brought, 2)[1].message.content
+    assert isinstance(content, Unsupported)
+    assert content.what.startswith("a message of 4194")
+    child.figures(spooled=2, unreadable=3)
     assert rows(made, "SELECT reason FROM unreadable") == [("KeyError",)] * 2
     assert "event 2 can't be read (KeyError): it was put aside" in child.log.read_text()
 
