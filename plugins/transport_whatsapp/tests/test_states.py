@@ -244,6 +244,19 @@ def test_an_account_that_is_linked_anew_brings_it_out_of_a_logout() -> None:
     story.start()
 
 
+def test_a_ban_that_is_over_before_its_child_has_ended_ends_that_child_and_begins_another() -> None:
+    story = connected()
+    story.hear("banned", seconds=2)
+    assert story.must_end(1) == ""
+    story.now += 2
+    assert story.look() == "waiting"
+    assert story.must_end(0, busy=True)
+    story.end(0, "")
+    assert story.wait() > 0
+    story.start()
+    assert story.must_end(0) == ""
+
+
 def test_a_ban_is_over_when_it_ends_also_over_a_restart() -> None:
     story = connected()
     story.hear("banned", seconds=3600)

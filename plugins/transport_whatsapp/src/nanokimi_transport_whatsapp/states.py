@@ -175,6 +175,8 @@ class States:
             return self.words()
         if self.state in FINAL:
             return self.state if not busy and now - self._since > _DRAIN_SECONDS else ""
+        if self.state == "waiting":
+            return "it had given up, and is to begin anew"
         if self._gave_up is not None and now - self._gave_up[0] > _EXIT_SECONDS:
             return self._gave_up[1]
         if self._weak_since is not None and now - self._weak_since > WEAK_SECONDS:
