@@ -178,10 +178,13 @@ def test_a_fault_of_our_own_is_one_sentence_unless_the_traceback_is_asked_for(si
     assert "Traceback (most recent call last)" in debugged.stderr
 
 
-def test_output_that_nobody_reads_ends_a_command_without_a_traceback(site: Site) -> None:
+@pytest.mark.parametrize("arguments", [["config", "show"], ["desk", "where"], ["desk", "tidy"]], ids=" ".join)
+def test_output_that_nobody_reads_ends_a_command_without_a_word(site: Site, arguments: list[str]) -> None:
+    site.ours("desk")
+    site.toml('[plugins.desk]\nout = "one"\n')
     reader, writer = os.pipe()
     os.close(reader)
-    started = command(["config", "show"])
+    started = command(arguments)
     done = subprocess.run(
         started, stdout=writer, stderr=subprocess.PIPE, text=True, env=site.environ(), cwd=site.home, check=False
     )
@@ -190,11 +193,14 @@ def test_output_that_nobody_reads_ends_a_command_without_a_traceback(site: Site)
 
 
 @pytest.mark.parametrize(
-    "arguments", [["plugins"], ["doctor"], ["--help"], ["config"], ["--version"], ["chat", "--once", "x"]], ids=" ".join
+    "arguments",
+    [["plugins"], ["doctor"], ["--help"], ["config"], ["--version"], ["chat", "--once", "x"], ["desk", "where"]],
+    ids=" ".join,
 )
 def test_output_that_is_full_is_said_in_one_sentence(site: Site, arguments: list[str]) -> None:
+    site.ours("desk")
     site.measured = False
-    site.toml("")
+    site.toml('[plugins.desk]\nout = "one"\n')
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             command(arguments),

@@ -137,7 +137,7 @@ def test_a_fault_in_a_plugins_command_is_the_plugins(site: Site) -> None:
     assert done.returncode == 3
     assert done.stderr == (
         'nanokimi: plugin "desk" (nanokimi-desk 1.0) failed in its command: LookupError: the desk fell over, '
-        f"at {TESTS / 'testbed/third_party/desk_commands.py'}:22 (fall); "
+        f"at {TESTS / 'testbed/third_party/desk_commands.py'}:23 (fall); "
         "mend or update it, or take it out of nanokimi.toml\n"
     )
 

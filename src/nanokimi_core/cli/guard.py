@@ -44,8 +44,11 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _closed_output(error: BaseException) -> OutputClosed | None:
-    """Find out whether standard output is behind an error: what it didn't take, it doesn't take now either."""
-    if isinstance(error, OSError):
+    """Find out whether standard output is behind an error: what it didn't take, it doesn't take now either.
+
+    It is also where a plugin is blamed for it, whose commands print as they like.
+    """
+    if any(isinstance(_leaf(each), OSError) for each in (error, error.__cause__) if each is not None):
         try:
             flush(sys.stdout)
         except OutputClosed as closed:

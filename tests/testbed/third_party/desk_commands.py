@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import typer
 
 from nanokimi_core import Invocation
@@ -20,3 +21,18 @@ def where(ctx: typer.Context) -> None:
 def fall() -> None:
     """Raise."""
     raise LookupError("the desk fell over")
+
+
+@app.command()
+def tidy() -> None:
+    """Say what is done, out of a task."""
+    anyio.run(_tidy)
+
+
+async def _tidy() -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_say, "tidied")
+
+
+async def _say(text: str) -> None:
+    typer.echo(text)
