@@ -19,7 +19,7 @@ from nanokimi_transport_whatsapp.holding import NOTICED_SECONDS, session_held
 from nanokimi_transport_whatsapp.linking import Linking, log_out
 from nanokimi_transport_whatsapp.overview import Overview
 from nanokimi_transport_whatsapp.places import Places
-from nanokimi_transport_whatsapp.screen import CodeScreen, choose, note, on_terminal, say
+from nanokimi_transport_whatsapp.screen import CodeScreen, choose, note, on_terminal
 from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.standing import AccountNote, read_note, remove_note, write_note
 from nanokimi_transport_whatsapp.supervision import ChildProcess
@@ -76,7 +76,7 @@ class Seat:
 def group(ctx: typer.Context) -> None:
     """Show the help where no command is named."""
     if ctx.invoked_subcommand is None:
-        say(ctx.get_help())
+        typer.echo(ctx.get_help())
 
 
 @app.command("link", epilog=_LINK_EXAMPLES)
@@ -112,7 +112,7 @@ def link(
             seat.places.standing.unlink(missing_ok=True)  # of another login, perhaps one that has ended for good
         write_note(seat.places, AccountNote(number=chosen, me=who, linked_at=datetime.now(UTC)))
     for text in next_steps(seat, chosen, running=running):
-        say(text)
+        typer.echo(text)
 
 
 def _link(seat: Seat, digits: str, png: Path | None, whose: Number | None) -> tuple[Who, Number]:
@@ -133,7 +133,7 @@ def _link(seat: Seat, digits: str, png: Path | None, whose: Number | None) -> tu
                 paired_seconds=seat.settings.paired_seconds,
             )
             who = anyio.run(linking.run)
-        say(f"Linked: {account_words(who)}.")
+        typer.echo(f"Linked: {account_words(who)}.")
         return who, whose or _ask_whose(seat)
     except (KeyboardInterrupt, typer.Abort, CommandError) as error:
         if linking is not None and linking.paired is not None:
@@ -215,9 +215,9 @@ def unlink(
             remedy = f"try again; or remove it on the phone (Linked devices), then: nanokimi {seat.name} unlink --force"
             raise CommandError(f"{seat.name} is still linked, WhatsApp can't be told: {why}", remedy=remedy)
         _forget(seat.places)
-    say(f"{seat.name} is no longer linked ({who}); its login is removed from this machine.")
+    typer.echo(f"{seat.name} is no longer linked ({who}); its login is removed from this machine.")
     if why:
-        say(f"WhatsApp could not be told ({why}): remove it on the phone, too, under Linked devices.")
+        typer.echo(f"WhatsApp could not be told ({why}): remove it on the phone, too, under Linked devices.")
 
 
 def _agree(seat: Seat, who: str) -> None:
@@ -252,10 +252,10 @@ def status(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", h
     seat = Seat.of(ctx)
     overview = Overview.of(seat.places, seat.settings, seat.name)
     if as_json:
-        say(json.dumps(overview.as_dict(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(overview.as_dict(), indent=2, ensure_ascii=False))
     else:
         for text in overview.lines():
-            say(text)
+            typer.echo(text)
     if not overview.well:
         raise typer.Exit(FAILED)
 
@@ -267,9 +267,9 @@ def reconnect(ctx: typer.Context) -> None:
     with session_held(seat.places, seat.name) as held:
         heard = held.by_transport(NOTICED_SECONDS)
     if heard:
-        say(f"The running nanokimi connects {seat.name} anew; see: nanokimi {seat.name} status")
+        typer.echo(f"The running nanokimi connects {seat.name} anew; see: nanokimi {seat.name} status")
     else:
-        say(f"No running nanokimi uses {seat.name}, so there is nothing to do.")
+        typer.echo(f"No running nanokimi uses {seat.name}, so there is nothing to do.")
 
 
 def _wrong_use(said: str, remedy: str) -> CommandError:

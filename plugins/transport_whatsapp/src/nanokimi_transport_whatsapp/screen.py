@@ -15,24 +15,7 @@ from nanokimi_core import CommandError
 from nanokimi_transport_whatsapp.picture import Room, drawn, needed, write_png
 from nanokimi_transport_whatsapp.words import plain
 
-CLOSED = 141
 WHERE = "WhatsApp → Settings (Android: ⋮) → Linked devices → Link a device"
-
-
-def say(text: str = "", *, end: bool = True) -> None:
-    """Print a line, or several, on standard output.
-
-    Args:
-        text: What to say.
-        end: Whether the line ends with it.
-
-    Raises:
-        typer.Exit: It takes no more.
-    """
-    try:
-        typer.echo(text, nl=end)
-    except OSError:
-        raise typer.Exit(CLOSED) from None
 
 
 def note(text: str) -> None:
@@ -64,7 +47,7 @@ class CodeScreen:
     def say(self, text: str) -> None:
         """Say a sentence."""
         self._below = 0
-        say(text)
+        typer.echo(text)
 
     def typed(self, code: str) -> None:
         """Show a code to type; it takes the place of the one before."""
@@ -103,9 +86,9 @@ class CodeScreen:
         if room is None or not lines:
             return False
         if self._below and room.colours:
-            say(f"\x1b[{self._below}A\x1b[J", end=False)
+            typer.echo(f"\x1b[{self._below}A\x1b[J", nl=False)
         self._below = len(lines) + 1
-        say("\n".join([*lines, below[: room.columns]]))
+        typer.echo("\n".join([*lines, below[: room.columns]]))
         return True
 
     def _tell(self, text: str, seconds: float) -> None:
