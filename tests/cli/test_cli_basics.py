@@ -178,15 +178,16 @@ def test_a_fault_of_our_own_is_one_sentence_unless_the_traceback_is_asked_for(si
     assert "Traceback (most recent call last)" in debugged.stderr
 
 
+@pytest.mark.parametrize("keeps", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("arguments", [["config", "show"], ["desk", "where"], ["desk", "tidy"]], ids=" ".join)
-def test_output_that_nobody_reads_ends_a_command_without_a_word(site: Site, arguments: list[str]) -> None:
+def test_output_that_nobody_reads_ends_a_command_without_a_word(site: Site, arguments: list[str], keeps: str) -> None:
     site.ours("desk")
     site.toml('[plugins.desk]\nout = "one"\n')
     reader, writer = os.pipe()
     os.close(reader)
-    started = command(arguments)
+    started, environ = command(arguments), site.environ(PYTHONUNBUFFERED=keeps)
     done = subprocess.run(
-        started, stdout=writer, stderr=subprocess.PIPE, text=True, env=site.environ(), cwd=site.home, check=False
+        started, stdout=writer, stderr=subprocess.PIPE, text=True, env=environ, cwd=site.home, check=False
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import traceback
 from collections.abc import Sequence
@@ -48,12 +49,23 @@ def _closed_output(error: BaseException) -> OutputClosed | None:
 
     It is also where a plugin is blamed for it, whose commands print as they like.
     """
-    if any(isinstance(_leaf(each), OSError) for each in (error, error.__cause__) if each is not None):
+    cause = _leaf(error.__cause__ or error)
+    if isinstance(cause, OSError):
         try:
             flush(sys.stdout)
+            if isinstance(cause, BrokenPipeError) and _is_unread(sys.stdout):
+                raise OutputClosed("nobody reads it") from cause
         except OutputClosed as closed:
             return closed
     return None
+
+
+def _is_unread(stream: TextIO) -> bool:
+    """Whether nobody is at a pipe's other end; a flush doesn't tell where Python keeps nothing back to be written."""
+    looked = select.poll()
+    with suppress(OSError, AttributeError, ValueError):  # it may be closed, or not be there at all
+        looked.register(stream.fileno(), 0)
+    return bool(looked.poll(0))
 
 
 def _invoke(arguments: Sequence[str]) -> int:
