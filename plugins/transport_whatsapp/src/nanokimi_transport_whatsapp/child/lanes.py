@@ -43,6 +43,11 @@ class Lanes:
                 self._ready.append(chat)
                 self._changed.notify()
 
+    def has(self, chat: str) -> bool:
+        """Whether anything of this chat isn't done."""
+        with self._changed:
+            return chat in self._lanes
+
     def resume(self) -> None:
         """Try again what wasn't done."""
         with self._changed:

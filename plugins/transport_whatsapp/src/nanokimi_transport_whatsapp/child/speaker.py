@@ -15,7 +15,7 @@ _LINKS = 200
 
 
 class Speaker:
-    """Writes whole lines, one after the other, on a thread of its own.
+    """Writes whole lines, one after the other: at once where nothing else is written, else on a thread of its own.
 
     Args:
         descriptor: Where to.
@@ -38,7 +38,14 @@ class Speaker:
         data = value if isinstance(value, bytes) else line(value)
         with self._changed:
             self._changed.wait_for(lambda: len(self._waiting) < _WAITING)
-            self._waiting.append(data)
+            if self._writing or self._waiting or self._links:
+                self._waiting.append(data)
+                self._changed.notify_all()
+                return
+            self._writing = True  # a turn of the thread would cost each message a good part of its way
+        self._write(data)
+        with self._changed:
+            self._writing = False
             self._changed.notify_all()
 
     def tell(self, link: Link) -> None:
@@ -62,14 +69,15 @@ class Speaker:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._writing = False
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: bool(self._links or self._waiting))
+                self._changed.wait_for(lambda: not self._writing and bool(self._links or self._waiting))
                 data = (self._links or self._waiting).popleft()
                 self._writing = True
                 self._changed.notify_all()
             if not self._write(data):
                 return
+            with self._changed:
+                self._writing = False
+                self._changed.notify_all()
 
     def _write(self, data: bytes) -> bool:
         rest = memoryview(data)
