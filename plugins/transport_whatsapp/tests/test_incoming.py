@@ -127,6 +127,15 @@ async def test_a_mention_of_us_calls_us_and_shows_our_name(tmp_path: Path, name:
         assert not (await made.read(message("@200", chat=GROUP, mentions=("200@lid",)))).mentions_me
 
 
+@pytest.mark.parametrize("name", [ME.id, ME.alias])
+async def test_a_mention_of_an_own_number_is_of_its_person_and_stays_as_it_is(tmp_path: Path, name: str) -> None:
+    async with rig(tmp_path) as made:
+        digits = name.partition("@")[0]
+        inbound = await made.read(message(f"@{digits}, are you there?", chat=GROUP, mentions=(name,)), "own")
+        assert not inbound.mentions_me
+        assert inbound.text == f"@{digits}, are you there?"
+
+
 @pytest.mark.parametrize("number", ["own", "bot"])
 async def test_an_answer_names_what_it_answers_and_calls_us_where_that_is_the_assistants(
     tmp_path: Path, number: Number

@@ -112,13 +112,12 @@ class Reader:
         return message_id(network_id, known)
 
     def _calls_us(self, message: Message, account: Account) -> bool:
-        if any(map(account.is_me, message.mentions)):
+        # With an own number its person is mentioned, and what they have written is quoted: neither is the assistant.
+        assistants = account.number == "bot"
+        if assistants and any(map(account.is_me, message.mentions)):
             return True
         quoted = message.quoted
-        if quoted is None:
-            return False
-        # With an own number, what its person has written is quoted as well, and is none of the assistant's.
-        return quoted.id in self._ours or (account.number == "bot" and account.is_me(quoted.sender))
+        return quoted is not None and (quoted.id in self._ours or (assistants and account.is_me(quoted.sender)))
 
     async def _written_down(self, file: Path) -> str:
         command = self._settings.transcribe
@@ -227,8 +226,8 @@ def _can_be_marked_read(message: Message) -> bool:
 
 
 def _with_our_name(text: str, message: Message, account: Account, assistant: str) -> str:
-    """Show a mention of us by name, and leave others as they are: WhatsApp writes digits."""
-    for name in filter(account.is_me, message.mentions):
+    """Show a mention of the assistant by name, and leave others as they are: WhatsApp writes digits."""
+    for name in filter(account.is_me, message.mentions if account.number == "bot" else ()):
         digits = name.partition("@")[0].partition(":")[0]
         text = re.sub(rf"@{re.escape(digits)}(?![0-9])", lambda _: f"@{assistant}", text)
     return text
