@@ -147,7 +147,7 @@ def test_a_damaged_spool_is_set_aside_and_another_begun(made: Rigs, damage: str)
         os.truncate(child.places.spool, 50)
 
     child = made.start()
-    (link,) = child.expect(Link, state="weak")
+    (link,) = child.expect(Link, state="damaged")
     (aside,) = made.folder.glob("spool.db.damaged-*[0-9]")
     assert link.said.startswith("the spool was damaged")
     assert link.said.endswith(f"was set aside as {aside.name}; what waited in it was not handed over")
@@ -191,7 +191,7 @@ def test_a_full_disk_holds_the_library_up_and_loses_nothing(made: Rigs) -> None:
     child = opened(made, limits={"disk_pauses": [0.02, 0.1]})
     limit_files(child, 1)
     made.network.bring(*say(ANN, "one", "two"))
-    assert child.expect(Link, state="weak")[0].said.endswith("events wait until it takes them")
+    assert child.expect(Link, state="disk")[0].said == "the disk gives errors, or is full"
     child.tell(Send(request=1, key="k", chat=ANN, text="not now"))
     assert child.answer(1).error == "later"
     assert made.network.kept == []

@@ -131,8 +131,44 @@ def test_keep_alives_without_an_answer_end_the_child_after_three_minutes_unless_
 
 def test_a_disk_that_takes_nothing_does_not_end_the_child_which_holds_what_it_has_heard() -> None:
     story = connected()
-    story.hear("weak", said="the disk is full; events wait until it takes them")
+    story.hear("weak")
+    assert story.hear("disk", 100, said="the disk is full") == "disk"
+    assert story.machine.words() == "can't keep what comes, and waits for the disk: the disk is full"
     assert story.must_end(10 * WEAK_SECONDS) == ""
+    (news,) = story.machine.news
+    assert (news.key, "the disk is full; it goes on" in news.text) == ("disk", True)
+    assert story.hear("connected") == "connected"
+    assert story.must_end(10 * WEAK_SECONDS) == ""
+
+
+@pytest.mark.parametrize(
+    ("heard", "after"),
+    [
+        ([], "connecting"),
+        (["paired"], "paired"),
+        (["connected"], "away"),
+        (["connected", "disconnected"], "away"),
+        (["connected", "disk"], "away"),
+    ],
+    ids=" ".join,
+)
+def test_after_a_disk_that_took_nothing_a_watchdog_begins_anew(heard: list[str], after: str) -> None:
+    story = Story()
+    story.look()
+    story.start()
+    for state in [*heard, "disk"]:
+        story.hear(state)
+    assert story.must_end(1000) == ""
+    assert story.hear("disconnected") == after
+    assert story.must_end(20) == ""
+    assert "within" in story.must_end(300)
+
+
+def test_a_spool_that_was_damaged_is_told_and_changes_nothing_else() -> None:
+    story = connected()
+    assert story.hear("damaged", said="the spool was damaged") == "connected"
+    assert story.must_end(10 * WEAK_SECONDS) == ""
+    assert [news.text for news in story.machine.news] == ["the spool was damaged; look at that disk"]
 
 
 def test_waits_double_up_to_the_longest_and_begin_anew_after_a_good_minute() -> None:

@@ -18,7 +18,7 @@ ROUNDS = 3
 
 _SETTLE_SECONDS = 5.0
 _UNLINK_SECONDS = 30.0
-_HARMLESS = frozenset({"disconnected", "weak", "offline_done"})
+_HARMLESS = frozenset({"disconnected", "weak", "disk", "damaged", "offline_done"})
 _END = Literal["codes_over", "silent", "gone"]
 
 

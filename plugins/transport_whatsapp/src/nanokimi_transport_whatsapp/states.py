@@ -17,14 +17,14 @@ from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.values import FINAL, Link, Who
 from nanokimi_transport_whatsapp.words import plain
 
-STATES = frozenset({"unlinked", "held", "waiting", "connecting", "paired", "connected", "away", "full", *FINAL})
+STATES = frozenset({"unlinked", "held", "waiting", "connecting", "paired", "connected", "away", "full", "disk", *FINAL})
 """``unlinked``: there is no account. ``held``: a command uses the session. ``waiting``: for the next attempt. ``away``:
-the connection was lost, the library tries by itself. ``full``: the spool is. The others as in ``Link``."""
+the connection was lost, the library tries by itself. ``full``: the spool is. ``disk``: it takes nothing. The
+others as in ``Link``."""
 
 WEAK_SECONDS = 180.0
 """How long keep-alives may get no answer."""
 
-_OF_THE_DISK = "events wait"
 _GOOD_SECONDS = 60.0
 _DRAIN_SECONDS = 5.0
 _EXIT_SECONDS = 1.0  # a child that can't go on ends by itself, and its exit code says more
@@ -77,6 +77,7 @@ class States:
         self._failures = 0
         self._connected_at: float | None = None
         self._weak_since: float | None = None
+        self._before_disk = "connecting"
         self._gave_up: tuple[float, str] | None = None
         self._was_unlinked = False
 
@@ -117,15 +118,22 @@ class States:
         elif link.state == "connected":
             self._connected_at, self._weak_since = self._connected_at or now, None
             self._become("connected", now)
-        elif link.state == "weak" and _OF_THE_DISK not in link.said:  # beginning anew would lose what waits for it
+        elif link.state == "weak":
             self._weak_since = self._weak_since or now
+        elif link.state == "disk":
+            self._wait_for_disk(link, now)
+        elif link.state == "damaged":
+            self._tell("damaged", plain(link.said), "look at that disk")
         elif link.state in ("paired", "full"):
             self._become(link.state, now, link.said)
         elif link.state == "disconnected":
             self._weak_since = None
-            if self.state == "connected":
+            before = self._before_disk if self.state == "disk" else self.state
+            if before in ("connected", "away"):
                 self._become("away", now, link.said)
                 self._note_good(now)
+            elif self.state == "disk":
+                self._become(before, now)
 
     def ended(self, now: float, code: int | None, why: str) -> None:
         """Take note that the child has ended.
@@ -201,6 +209,7 @@ class States:
             "connected": "gets no answers to keep-alives" if self._weak_since is not None else "",
             "away": "has lost the connection, and tries to get it back",
             "full": "has too many messages on disk, and takes those first",
+            "disk": f"can't keep what comes, and waits for the disk{why}",
         }.get(self.state, "; ".join(filter(None, self._final())))[:_LONGEST]
 
     # -------------------------------------------------------------- small things
@@ -213,6 +222,14 @@ class States:
         if (state, said) != (self.state, self.said):
             self._since = now if state != self.state else self._since
             self.state, self.said = state, said
+
+    def _wait_for_disk(self, link: Link, now: float) -> None:
+        """Leave the child alone, however long it takes: beginning anew would lose what waits in it."""
+        if self.state != "disk":
+            self._before_disk = self.state
+        self._weak_since = None
+        self._become("disk", now, link.said)
+        self._tell("disk", f"can't keep what comes from WhatsApp: {plain(link.said)}", "it goes on when that is mended")
 
     def _finish(self, link: Link, now: float, wall: datetime) -> None:
         said = f"{link.said or 'no reason given'} (code {link.code})" if link.code else link.said

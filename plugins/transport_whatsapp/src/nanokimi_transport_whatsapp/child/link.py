@@ -9,6 +9,8 @@ from nanokimi_transport_whatsapp.child.speaker import Speaker
 from nanokimi_transport_whatsapp.values import FINAL, Link
 
 _DOWN = FINAL | {"disconnected", "ended", "full"}
+_HELD = frozenset({"connected", "disconnected", "weak"})
+"""What would hide from the transport that the disk holds everything up."""
 
 
 class Standing:
@@ -22,27 +24,25 @@ class Standing:
     def __init__(self, speaker: Speaker, connected: Callable[[bool], None]) -> None:
         self._speaker, self._connected = speaker, connected
         self._lock = threading.Lock()
-        self._last: Link | None = None
+        self._last = Link(state="disconnected", said="not connected yet")
+        self._in_trouble = False
 
     def tell(self, link: Link) -> None:
         """Pass a change on."""
-        if link.state == "connected" or link.state in _DOWN:
-            with self._lock:
-                self._last = link
+        changed = link.state == "connected" or link.state in _DOWN
+        with self._lock:
+            self._last = link if changed else self._last
+            if not (self._in_trouble and link.state in _HELD):
+                self._speaker.tell(link)
+        if changed:
             self._connected(link.state == "connected")
-        self._speaker.tell(link)
 
     def disk(self, trouble: str) -> None:
         """Say that the disk holds everything up, or, with an empty text, that it doesn't any more."""
-        if trouble:
-            self._speaker.tell(Link(state="weak", said=f"{trouble}; events wait until it takes them"))
-            return
         with self._lock:
-            last = self._last
-        if last is not None:
-            self._speaker.tell(last)
+            self._in_trouble = bool(trouble)
+            self._speaker.tell(Link(state="disk", said=trouble) if trouble else self._last)
 
     def damaged(self, said: str) -> None:
         """Say that the spool was begun anew."""
-        self._speaker.tell(Link(state="weak", said=said))
-        self.disk("")
+        self._speaker.tell(Link(state="damaged", said=said))

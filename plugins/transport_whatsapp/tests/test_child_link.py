@@ -1,0 +1,51 @@
+"""What the child says of the link while its disk takes nothing."""
+
+from __future__ import annotations
+
+from nanokimi_transport_whatsapp.child.link import Standing
+from nanokimi_transport_whatsapp.child.speaker import Speaker
+from nanokimi_transport_whatsapp.values import Link
+
+
+class Wire(Speaker):
+    """A standing, and what the transport hears of it."""
+
+    def __init__(self) -> None:
+        super().__init__(-1, lambda: None)
+        self.heard: list[str] = []
+        self.connected: list[bool] = []
+        self.standing = Standing(self, self.connected.append)
+
+    def tell(self, link: Link) -> None:
+        self.heard.append(link.state)
+
+    def happens(self, *states: str) -> None:
+        for state in states:
+            self.standing.tell(Link.model_validate({"state": state}))
+
+
+def test_while_the_disk_takes_nothing_no_other_state_hides_it_and_then_the_last_one_is_said() -> None:
+    wire = Wire()
+    wire.happens("connected")
+    wire.standing.disk("the disk is full")
+    wire.happens("weak", "disconnected", "connected", "disconnected")
+    assert wire.heard == ["connected", "disk"]
+    assert wire.connected == [True, False, True, False]
+    wire.standing.disk("")
+    wire.happens("connected", "weak")
+    assert wire.heard == ["connected", "disk", "disconnected", "connected", "weak"]
+
+
+def test_the_end_of_the_link_is_said_also_while_the_disk_takes_nothing() -> None:
+    wire = Wire()
+    wire.standing.disk("the disk is full")
+    wire.happens("logged_out", "ended", "full")
+    assert wire.heard == ["disk", "logged_out", "ended", "full"]
+
+
+def test_a_disk_that_takes_things_again_before_there_was_a_link_is_said_too() -> None:
+    wire = Wire()
+    wire.standing.disk("the disk is full")
+    wire.standing.disk("")
+    assert wire.heard == ["disk", "disconnected"]
+    assert wire.connected == []
