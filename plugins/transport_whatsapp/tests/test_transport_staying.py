@@ -262,6 +262,23 @@ async def test_the_other_name_of_the_account_is_kept_when_the_network_tells_it(t
         await until(lambda: (note := read_note(driver.places)) and note.me == ME, "it is kept")
 
 
+async def test_the_accounts_name_is_kept_when_a_later_connection_knows_it(tmp_path: Path) -> None:
+    nameless = ME.model_copy(update={"name": ""})
+    write_note(Places(tmp_path), AccountNote(number="own", me=nameless, linked_at=datetime.now(UTC)))
+    async with driven(tmp_path, number=None) as driver:
+        child = await driver.child()
+        await until(lambda: (note := read_note(driver.places)) and note.me == ME, "the name is kept")
+        await child.say(Link(state="connected", me=Who(id=ME.id)))
+        await child.say(Link(state="disconnected"))
+        await until(lambda: driver.transport.state().startswith("has lost"), "both are heard")
+        note = read_note(driver.places)
+        assert note is not None
+        assert note.me == ME
+        await child.say(Link(state="connected", me=Who(id=ME.id, name="Ann")))
+        renamed = Who(id=ME.id, alias=ME.alias, name="Ann")
+        await until(lambda: (note := read_note(driver.places)) and note.me == renamed, "the new name is kept")
+
+
 @pytest.mark.parametrize(
     ("number", "table", "chat"),
     [

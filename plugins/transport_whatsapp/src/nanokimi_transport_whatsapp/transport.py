@@ -202,10 +202,14 @@ class WhatsApp:
         await self._report()
 
     async def _know_account(self, me: Who | None) -> None:
-        """Keep the account's other name, where the network tells one that the note doesn't have."""
+        """Keep the account's other name, and what it calls itself: a new link learns them some time later."""
         note = self._note
-        if note is not None and me is not None and me.alias and not note.me.alias:
-            self._note = note.model_copy(update={"me": me})
+        if note is None or me is None:
+            return
+        names = me if me.alias and not note.me.alias else note.me
+        known = Who(id=names.id, alias=names.alias, name=me.name or note.me.name)
+        if known != note.me:
+            self._note = note.model_copy(update={"me": known})
             await self._kept(partial(write_note, self._places, self._note))
 
     async def _ask_figures(self, child: ChildProcess) -> None:
