@@ -92,7 +92,7 @@ class Linking:
 
     async def _follow(self, child: ChildProcess) -> Who | _END:
         """Go along with one child until it is connected or can't go on."""
-        asked = False
+        asked = settled = False
         with anyio.CancelScope(deadline=anyio.current_time() + self._connect_seconds) as patience:
             async for event in child:
                 if not isinstance(event, Link):
@@ -100,7 +100,8 @@ class Linking:
                 if event.state == "connected":
                     self.paired = who = _both(event.me, self.paired)
                     patience.deadline = math.inf
-                    await _settle(child)
+                    if not settled:
+                        await _settle(child)
                     return who
                 if event.state == "code":
                     self.paired = None
@@ -116,6 +117,8 @@ class Linking:
                     self._screen.say("The phone has accepted. Waiting for WhatsApp to connect …")
                 elif event.state == "codes_over":
                     return "codes_over"
+                elif event.state == "offline_done":
+                    settled = True  # it may come before the word that it is connected
                 elif self._is_over(event):
                     return "gone"
             return "gone"
