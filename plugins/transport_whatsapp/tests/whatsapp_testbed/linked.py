@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
 import anyio
@@ -30,6 +31,7 @@ from whatsapp_testbed.users import User
 Number = Literal["own", "bot"]
 _SECONDS = 60.0
 _LETTING_GO_SECONDS = 20.0
+_MEMORY = Path("/dev/shm")  # linking writes 800 keys to disk, one by one
 
 
 @contextmanager
@@ -80,23 +82,20 @@ def link(
         CommandError: It came to nothing.
         TimeoutError: It had not ended after a minute.
     """
-    places, phone = Places(private_folder(folder)), _Phone(user)
-    settings = Settings()
+    phone, settings = _Phone(user), Settings()
     waits = {"connect_seconds": 30, "paired_seconds": paired_seconds}
 
-    async def run() -> Who:
+    async def run(places: Places) -> Who:
         with anyio.fail_after(_SECONDS):
             start = lambda: ChildProcess(settings, places)  # noqa: E731
             return await Linking(start, phone, name="whatsapp", phone="", **waits).run()
 
-    who: list[Who] = []
-    with led(server):
-        thread = threading.Thread(target=lambda: who.append(anyio.run(run)), name="link")  # others run their own loop
-        thread.start()
-        thread.join()
-    if not who:
-        raise RuntimeError(f"{user.name} could not be linked, see above")
-    write_note(places, AccountNote(number=number, me=who[0], linked_at=datetime.now(UTC)))
+    memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with led(server), TemporaryDirectory(prefix="nanokimi-", dir=memory) as name, ThreadPoolExecutor(1) as thread:
+        here, places = Places(Path(name)), Places(private_folder(folder))
+        who = thread.submit(anyio.run, run, here).result()  # whoever calls may have a loop of their own
+        shutil.move(here.session.parent, places.session.parent)
+    write_note(places, AccountNote(number=number, me=who, linked_at=datetime.now(UTC)))
     return phone.device
 
 
