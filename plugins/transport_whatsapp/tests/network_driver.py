@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import anyio
+from anyio.abc import SocketAttribute, SocketStream, TaskStatus
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from nanokimi_core import Attachment, Inbound, Outbound, Receipt
@@ -28,6 +29,7 @@ STOP_SECONDS = 8.0
 """A transport promises to stop within 5; a loaded machine may need longer."""
 TICK = 0.01
 QUICK: dict[str, Any] = {"per_minute": 600, "per_minute_chat": 600, "burst": 20, "first_retry": 0.1, "longest_retry": 1}
+_NUMBERS = itertools.count(1)  # of keys: a child remembers them, whichever transport it works for
 
 
 def until(look: Callable[[], T | None], what: str, seconds: float = SECONDS) -> T:
@@ -73,7 +75,6 @@ class Running:
         self._settings = Settings.model_validate(QUICK | table)
         self._places = Places(folder)
         self._is_ready = False
-        self._numbers = itertools.count(1)
         self._portal: BlockingPortal | None = None
         self._thread: AbstractContextManager[BlockingPortal] | None = None
         self._over: Future[None] | None = None
@@ -167,7 +168,7 @@ class Running:
         """Begin to send."""
         assert self._portal is not None
         attached = tuple(Attachment(path.name, kind, path, path.stat().st_size) for path, kind in files)
-        key = key or f"key-{next(self._numbers)}"
+        key = key or f"key-{next(_NUMBERS)}"
         message = Outbound(key, chat, text, reply_to=reply_to, attachments=attached)
         return self._portal.start_task_soon(self.transport.send, message)
 
@@ -197,10 +198,12 @@ class Running:
         """Wait until it stands so."""
         until(lambda: self.state == state, f"it is {state}, not {self.state}")
 
-    def reconnect(self) -> None:
-        """Do as the command does: hold the login for a moment, which ends a final state."""
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the login, as commands do; afterwards it is begun anew, also after a final state."""
         with session_held(self._places, self.context.name) as held:
             assert held.by_transport(SECONDS)
+            yield
 
     def message(self, wanted: Callable[[Inbound], bool]) -> Inbound:
         """Wait for a message."""
@@ -218,3 +221,83 @@ class Running:
         """What the owner was told since this was asked last."""
         words, self.context.words = self.context.words, []
         return words
+
+
+class Road:
+    """A proxy between one account and the server, for trouble that others don't have. Between ``with`` and its end.
+
+    Args:
+        server: The server's own proxy.
+    """
+
+    def __init__(self, server: str) -> None:
+        self._port = int(server.rpartition(":")[2])
+        self._stack = ExitStack()
+        self._open = True
+        self._scopes: set[anyio.CancelScope] = set()
+
+    def __enter__(self) -> Self:
+        self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))
+        self._moves = self._portal.call(anyio.Event)
+        self.clear()
+        serving, self._own_port = self._portal.start_task(self._serve)
+        self._stack.callback(serving.cancel)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    @property
+    def url(self) -> str:
+        """For the table's ``proxy``."""
+        return f"http://127.0.0.1:{self._own_port}"
+
+    def close(self) -> None:
+        """Break all connections, and close new ones as soon as they are made."""
+        self._open = False
+        self._portal.call(self._break)
+
+    def swallow(self) -> None:
+        """Break all connections, and be a black hole for new ones."""
+
+        def act() -> None:
+            self._moves = anyio.Event()
+            self._break()
+
+        self._portal.call(act)
+
+    def clear(self) -> None:
+        """End the trouble; who waits in a black hole is served."""
+        self._open = True
+        self._portal.call(self._moves.set)
+
+    def _break(self) -> None:
+        for scope in list(self._scopes):
+            scope.cancel()
+
+    async def _serve(self, *, task_status: TaskStatus[int]) -> None:
+        async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+            task_status.started(listener.extra(SocketAttribute.local_port))  # noqa: S610  # not Django's
+            await listener.serve(self._carry)
+
+    async def _carry(self, near: SocketStream) -> None:
+        async with near:
+            if not self._open:
+                return
+            with anyio.CancelScope() as scope:
+                self._scopes.add(scope)
+                try:
+                    await self._moves.wait()
+                    far = await anyio.connect_tcp("127.0.0.1", self._port)
+                    async with far, anyio.create_task_group() as both:
+                        both.start_soon(_pump, near, far, scope)
+                        both.start_soon(_pump, far, near, scope)
+                finally:
+                    self._scopes.discard(scope)
+
+
+async def _pump(here: SocketStream, there: SocketStream, scope: anyio.CancelScope) -> None:
+    with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        async for data in here:
+            await there.send(data)
+    scope.cancel()
