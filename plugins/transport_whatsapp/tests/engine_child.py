@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nanokimi_transport_whatsapp.child.ending import Ending
 from nanokimi_transport_whatsapp.engine import Engine, EngineError, EngineSettings, Outgoing, OutgoingFile, Quote
 from nanokimi_transport_whatsapp.neonize_engine import create
 from nanokimi_transport_whatsapp.values import Link, Typing
@@ -118,6 +119,7 @@ def outgoing(given: dict[str, Any]) -> Outgoing:
 
 
 def main(session: str, scripted: bool) -> None:
+    Ending(1).on_faults()
     out = Out(os.dup(1))
     os.dup2(2, 1)  # the library prints on file 1
     level = os.environ.get("ENGINE_LOG", "WARNING")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sqlite3
 import stat
 import struct
@@ -90,6 +91,15 @@ def test_files_are_the_owners_and_no_secret_is_seen(made: Rigs) -> None:
     folder, session = child.places.session.parent, child.places.session
     private = [folder, session, child.places.media, child.places.spool, child.places.child_lock]
     assert [mode(path) for path in private] == [0o700, 0o600, 0o700, 0o600, 0o600]
+
+
+def test_a_change_of_the_link_is_told_also_where_the_session_cannot_be_kept_private(made: Rigs) -> None:
+    child = made.start()
+    made.network.wait_called("open")
+    shutil.rmtree(child.places.session.parent)
+    made.network.link(Link(state="connected"))
+    child.expect(Link, state="connected")
+    assert "the session can't be kept private: No such file or directory" in child.log.read_text()
 
 
 @pytest.mark.parametrize("way", ["stdin", "signal", "hanging"])
@@ -225,6 +235,35 @@ def test_when_the_transport_does_not_read_the_spool_goes_on_taking_and_hints_are
     for _ in range(300):
         child.tell(Ask())  # answers that nobody reads hold nothing up either
     assert child.stop() == exits.STOPPED
+
+
+CALLBACK = """
+import ctypes, sys
+from nanokimi_transport_whatsapp.child.ending import Ending
+
+Ending(1).on_faults()
+
+class Dropped:
+    def __del__(self):
+        raise ValueError("nobody minds")
+
+@ctypes.CFUNCTYPE(None)
+def heard():
+    raise ValueError("no such table")
+
+Dropped()
+print("still here", flush=True)
+heard()
+print("deaf", flush=True)
+"""
+
+
+def test_a_child_that_fails_where_the_library_calls_it_ends_at_once() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CALLBACK], capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert (done.returncode, done.stdout) == (exits.CALLBACK, "still here\n")
+    assert done.stderr.endswith("the WhatsApp library was not heard: ValueError: no such table\n")
 
 
 def test_a_child_that_has_a_fault_ends_and_says_it_in_its_log(made: Rigs) -> None:

@@ -347,6 +347,7 @@ def test_a_file_that_the_media_server_refuses_is_never_of_unknown_outcome(engine
 # ------------------------------------------------------------------ its log
 def test_the_librarys_lines_are_logged_but_never_a_code_with_which_one_could_link(engine: EngineProcess) -> None:
     engine.until(lambda: engine.library("level") == "WARN")
+    engine.library("act", "log", "", packed(b"no protobuf"))
     for words in ("Emitting QR code https://wa.me/secret", "something broke"):
         entry = N.LogEntry(Name="Client/Socket", Level="WARN", Message=words)
         engine.library("act", "log", "", packed(entry.SerializeToString()))

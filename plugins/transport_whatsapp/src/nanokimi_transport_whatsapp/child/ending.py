@@ -12,6 +12,9 @@ from typing import NoReturn
 
 from nanokimi_transport_whatsapp.child import exits
 
+_CALLBACK = "ctypes callback function"
+"""Python's words for where nobody can catch an exception: in a function that C calls."""
+
 
 class Ending:
     """Ends the process once, within a bound.
@@ -76,11 +79,26 @@ class Ending:
         self.begin(exits.STOPPED)
 
     def on_faults(self) -> None:
-        """End when a thread of the child fails: half a child is worse than none, and the transport begins another."""
+        """End when a thread of the child fails: half a child is worse than none, and the transport begins another.
+
+        End at once when the child fails where the library calls it: what the library tells it is acknowledged, and
+        would be lost from then on, one event after the other, with nobody noticing.
+        """
 
         def end(args: threading.ExceptHookArgs) -> None:
             if args.exc_value is not None:
                 traceback.print_exception(args.exc_value)
             self.begin(exits.FAULT)
 
+        def end_at_once(args: sys.UnraisableHookArgs) -> None:
+            sys.__unraisablehook__(args)
+            if _CALLBACK in str(args.err_msg):
+                print(f"the WhatsApp library was not heard: {_words(args)}", file=sys.stderr, flush=True)  # noqa: T201
+                os._exit(exits.CALLBACK)
+
         threading.excepthook = end
+        sys.unraisablehook = end_at_once
+
+
+def _words(args: sys.UnraisableHookArgs) -> str:
+    return " ".join(f"{args.exc_type.__name__}: {args.exc_value}".split())

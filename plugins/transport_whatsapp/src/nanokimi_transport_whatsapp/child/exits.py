@@ -25,3 +25,6 @@ NOT_OURS = 24
 
 UNUSABLE = 25
 """The instance's folder can't be used: ``Link("ended")`` says why."""
+
+CALLBACK = 26
+"""What the library told could not be taken, and it does not tell it twice: begin the child anew; the log tells why."""

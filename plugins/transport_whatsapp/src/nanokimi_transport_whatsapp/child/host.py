@@ -129,7 +129,10 @@ class Host:
 
     def link(self, link: Link) -> None:
         """Take a change of the link."""
-        self._secure_session()
+        try:
+            self._secure_session()
+        except OSError as error:
+            _log.warning("the session can't be kept private: %s", error.strerror)
         self._standing.tell(link)
 
     def typing(self, typing: TypingHint) -> None:

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from google.protobuf.message import DecodeError
 from neonize import _binder
 from neonize.client import NewClient
 from neonize.proto.Neonize_pb2 import LogEntry
@@ -220,7 +221,10 @@ def _log_level() -> bytes:
 
 
 def _on_log(start: int, size: int) -> None:
-    entry = LogEntry.FromString(ctypes.string_at(start, size))
+    try:
+        entry = LogEntry.FromString(ctypes.string_at(start, size))
+    except DecodeError:  # a line of the log is no reason to fail, where a failure ends the process
+        return
     if "QR code" in entry.Message:
         return  # it names the code itself, with which an account can be linked
     logger = logging.getLogger("whatsmeow." + entry.Name.replace("/", "."))
