@@ -354,3 +354,10 @@ def test_the_librarys_lines_are_logged_but_never_a_code_with_which_one_could_lin
     told = engine.told("log")
     assert told == ["whatsmeow.Client.Socket", "WARNING", "something broke"]
     assert not engine.so_far("log")
+
+
+def test_a_line_of_the_log_that_quotes_what_is_no_text_ends_nothing(engine: EngineProcess) -> None:
+    engine.until(lambda: engine.library("level") == "WARN")
+    entry = N.LogEntry(Name="Client", Level="WARN", Message="too small: ??").SerializeToString()
+    engine.library("act", "log", "", packed(entry.replace(b"??", b"\xff\xfe")))
+    assert engine.told("log") == ["whatsmeow.Client", "WARNING", "too small: \ufffd\ufffd"]

@@ -24,6 +24,7 @@ from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DevicePr
 
 from nanokimi_transport_whatsapp.engine import EngineSettings
 from nanokimi_transport_whatsapp.neonize_engine.links import LAST_STATUSES
+from nanokimi_transport_whatsapp.neonize_engine.words import said
 
 LONGEST_DIAL = 120.0
 """Seconds; a dial that nobody answers ends by itself after about 60."""
@@ -225,7 +226,8 @@ def _on_log(start: int, size: int) -> None:
         entry = LogEntry.FromString(ctypes.string_at(start, size))
     except DecodeError:  # a line of the log is no reason to fail, where a failure ends the process
         return
-    if "QR code" in entry.Message:
+    words = said(entry.Message)  # it may quote what somebody has sent, whatever that is
+    if "QR code" in words:
         return  # it names the code itself, with which an account can be linked
-    logger = logging.getLogger("whatsmeow." + entry.Name.replace("/", "."))
-    logger.log(_LEVELS.get(entry.Level, logging.INFO), "%s", entry.Message)
+    logger = logging.getLogger("whatsmeow." + said(entry.Name).replace("/", "."))
+    logger.log(_LEVELS.get(said(entry.Level), logging.INFO), "%s", words)
