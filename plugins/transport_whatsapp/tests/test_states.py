@@ -223,7 +223,7 @@ def test_a_full_spool_is_handed_over_without_a_watchdog_and_then_it_goes_on() ->
         (Link(state="replaced"), "another program uses this login", "nanokimi home reconnect"),
         (Link(state="banned", seconds=3600), "until 2026-05-01 13:00", "tried again then"),
         (Link(state="banned"), "has banned this account", "nanokimi home reconnect"),
-        (Link(state="outdated"), "takes this version no longer", "pip install -U"),
+        (Link(state="outdated"), "takes this version no longer", "-U neonize, then: nanokimi home reconnect"),
         (Link(state="refused", code=400, said="bad"), "bad (code 400)", "nanokimi home reconnect"),
         (Link(state="codes_over"), "has unlinked this device", "nanokimi home link"),
         (Link(state="code", said="2@secret"), "has unlinked this device", "nanokimi home link"),

@@ -247,7 +247,7 @@ class States:
             "logged_out": ("the phone has unlinked this device", f"link it again with: nanokimi {self._name} link"),
             "replaced": ("another program uses this login", f"stop it, then: {again}"),
             "banned": (f"WhatsApp has banned this account{why}", f"when that is over: {again}"),
-            "outdated": ("WhatsApp takes this version no longer", 'update it: pip install -U "nanokimi[whatsapp]"'),
+            "outdated": ("WhatsApp takes this version no longer", f"update it: pip install -U neonize, then: {again}"),
         }.get(self.state, (f"WhatsApp refuses the connection{why}", f"when that is mended: {again}"))
 
     def _tell(self, key: str, what: str, remedy: str) -> None:
