@@ -20,11 +20,12 @@ from nanokimi_transport_whatsapp.commands import app
 from nanokimi_transport_whatsapp.holding import session_held
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.settings import Settings
-from nanokimi_transport_whatsapp.standing import AccountNote, Standing, write_note, write_standing
+from nanokimi_transport_whatsapp.standing import AccountNote, Standing, named_process, write_note, write_standing
 from nanokimi_transport_whatsapp.values import Who
 from testbed.context import PluginContext
 
 NOON = datetime(2020, 5, 1, 12, tzinfo=UTC)
+RUNS = {"process": named_process(os.getpid())}
 NOTE = AccountNote(number="own", me=Who(id="100@lid", alias="15550000001@s.whatsapp.net", name="Ann"), linked_at=NOON)
 
 
@@ -152,6 +153,10 @@ def test_a_transport_that_notices_the_command_is_said_to_connect_anew(call: Call
         ("away", True, {}, "has lost the connection", 1),
         ("waiting", False, {}, "nothing is connected now; start it with: nanokimi run; last seen: waiting", 0),
         ("connected", False, {}, "nothing is connected now", 0),
+        ("waiting", False, RUNS | {"said": "no host"}, "waits to connect again: no host", 1),
+        ("connected", False, RUNS, "state: waiting", 1),
+        ("waiting", False, {"process": f"{os.getpid()}/1"}, "nothing is connected now", 0),
+        ("waiting", False, {"process": "0/1"}, "nothing is connected now", 0),
         ("replaced", False, {}, "stop it, then: nanokimi work reconnect", 1),
         ("banned", False, {"until": NOON + timedelta(days=1)}, "until: 2020-05-02", 1),
         ("outdated", True, {}, "pip install -U", 1),

@@ -200,4 +200,4 @@ async def test_the_end_of_the_transport_ends_its_child_and_acknowledges_what_was
     assert child.over
     standing = read_standing(driver.places)
     assert standing is not None
-    assert (standing.state, standing.child) == ("waiting", 0)
+    assert (standing.state, standing.child, standing.is_running) == ("waiting", 0, False)

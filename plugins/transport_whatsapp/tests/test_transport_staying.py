@@ -73,6 +73,7 @@ async def test_how_it_stands_lies_on_disk_for_its_owner_alone(tmp_path: Path) ->
         assert (found.state, found.me, found.child, found.held, found.resent, found.unreadable) == (
             "connected", ME, child.pid, 2, 1, 4
         )  # fmt: skip
+        assert found.is_running
         assert stat.S_IMODE(driver.places.standing.stat().st_mode) == 0o600
         await child.say(Link(state="disconnected"))
         await until(lambda: driver.link[-1] == "away", "it is away")

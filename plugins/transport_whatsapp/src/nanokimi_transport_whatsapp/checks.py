@@ -104,9 +104,9 @@ def _account(overview: Overview) -> Check:
         cause = "a phone has accepted it, but that was not finished" if overview.unfinished else "not linked"
         return Check(name, "failed", cause, f"nanokimi {overview.name} link")
     whose = {"own": "the owner's own number", "bot": "the assistant's number"}[overview.number]
-    using = f", {overview.state}" if overview.in_use else ""
+    using = f", {overview.state}" if overview.running else ""
     cause = f"{account_words(overview.note.me)}, {whose}{using}"
-    if overview.in_use and overview.words:
+    if overview.running and overview.words:
         return Check(name, "warning", f"{cause}: {overview.words}", f"nanokimi {overview.name} status")
     return Check(name, "ok", cause)
 

@@ -247,7 +247,7 @@ def _forget(places: Places) -> None:
 def status(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Say which account is linked, and how its connection stands.
 
-    Exits with 1 when none is linked, or it is in use and not connected.
+    Exits with 1 when none is linked, or a nanokimi runs that isn't connected.
     """
     seat = Seat.of(ctx)
     overview = Overview.of(seat.places, seat.settings, seat.name)

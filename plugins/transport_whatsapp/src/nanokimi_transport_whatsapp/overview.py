@@ -24,6 +24,7 @@ class Overview:
         note: What is linked, if anything is.
         standing: How the transport last saw it; ``None``: none has run yet.
         in_use: Whether a child has the session now.
+        running: Whether that is so, or a transport runs that waits.
         unfinished: Whether a login is there which no ``link`` has confirmed.
         number: Whose number it is, or nothing.
         words: What is to be said of the state, with what to do; empty where it is connected and well.
@@ -33,6 +34,7 @@ class Overview:
     note: AccountNote | None
     standing: Standing | None
     in_use: bool
+    running: bool
     unfinished: bool
     number: str
     words: str
@@ -44,7 +46,9 @@ class Overview:
         number = settings.number or (note.number if note is not None else "")
         words = _words(settings, name, standing) if standing is not None else ""
         unfinished = note is None and places.session.exists()
-        return cls(name, note, standing, in_use(places), unfinished, number, words)
+        used = in_use(places)
+        running = used or (standing is not None and standing.is_running)
+        return cls(name, note, standing, used, running, unfinished, number, words)
 
     @property
     def final(self) -> bool:
@@ -58,13 +62,15 @@ class Overview:
             return self.standing.state
         if self.note is None:
             return "unlinked"
-        if not self.in_use:
+        if not self.running:
             return "unused"
-        return self.standing.state if self.standing is not None else "connecting"
+        if self.standing is None:
+            return "connecting"
+        return self.standing.state if self.in_use or self.standing.state != "connected" else "waiting"
 
     @property
     def well(self) -> bool:
-        """Whether there is nothing to be done: it is linked, and connected where it is in use."""
+        """Whether there is nothing to be done: it is linked, and connected where a transport runs."""
         return self.note is not None and self.state in ("unused", "connected")
 
     def as_dict(self) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class Standing(_Kept):
         resent: Sends that were repeated after an unknown outcome.
         unreadable: Events in the spool that nobody could read.
         child: The child's process id, or 0.
+        process: The transport's own process while it runs, as ``named_process`` names it; or nothing.
     """
 
     state: str
@@ -57,6 +58,21 @@ class Standing(_Kept):
     resent: int = 0
     unreadable: int = 0
     child: int = 0
+    process: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the transport that has written it runs still."""
+        return bool(self.process) and self.process == named_process(self.process.partition("/")[0])
+
+
+def named_process(number: int | str) -> str:
+    """Name a process by its id and the time of its start, in ticks: ids are used again. Empty where there is none."""
+    try:
+        _, _, rest = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")
+        return f"{number}/{rest.split()[19]}"
+    except (OSError, IndexError):
+        return ""
 
 
 _Model = TypeVar("_Model", bound=_Kept)

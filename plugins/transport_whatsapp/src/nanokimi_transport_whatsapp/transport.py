@@ -24,6 +24,7 @@ from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.standing import (
     AccountNote,
     Standing,
+    named_process,
     read_note,
     read_standing,
     remove_note,
@@ -67,6 +68,7 @@ class WhatsApp:
         self._asked_at = 0.0
         self._standing: Standing | None = None
         self._reporting = anyio.Lock()
+        self._process = ""
 
     # -------------------------------------------------------------- what the core calls
     async def run(self, inbox: Inbox) -> None:
@@ -77,13 +79,19 @@ class WhatsApp:
         """
         self._ready = False
         inbox.away()
-        async with self._names:
-            while True:
-                await self._look()
-                if self._states.may_start(anyio.current_time()):
-                    await self._live(inbox)
-                else:
-                    await anyio.sleep(self._look_seconds)
+        self._process = named_process(os.getpid())
+        try:
+            async with self._names:
+                while True:
+                    await self._look()
+                    if self._states.may_start(anyio.current_time()):
+                        await self._live(inbox)
+                    else:
+                        await anyio.sleep(self._look_seconds)
+        finally:
+            self._process = ""
+            with anyio.CancelScope(shield=True):
+                await self._put_down()
 
     async def send(self, message: Outbound) -> Receipt:
         """Send; returns when WhatsApp has taken all parts.
@@ -141,8 +149,6 @@ class WhatsApp:
             why = f"its process can't be started: {error.strerror or error}"
         except BaseException:
             self._states.stopped(anyio.current_time())
-            with anyio.CancelScope(shield=True):
-                await self._put_down()
             raise
         why = why or over or child.trouble
         if not over:
@@ -248,6 +254,7 @@ class WhatsApp:
             me=states.me or (self._note.me if self._note else None),
             until=states.until,
             child=self._child.pid if self._child else 0,
+            process=self._process,
             **self._figures.model_dump(exclude={"kind"}),
         )
         if standing != before:
