@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -111,6 +112,16 @@ def test_a_linked_account_is_named_with_the_way_to_unlink_it(call: Call, places:
 def test_two_commands_are_not_at_work_at_once(call: Call, places: Places) -> None:
     with locked(places.command_lock):
         assert "another nanokimi work command is at work" in call("link", "--number", "own").error
+
+
+def test_the_transports_look_at_the_lock_does_not_count_as_another_command(places: Places) -> None:
+    looking = os.open(places.command_lock, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    over = threading.Timer(0.1, os.close, [looking])
+    over.start()
+    with session_held(places, "work") as held:
+        assert not held.by_transport()
+    over.join()
 
 
 # --------------------------------------------------------------------- unlink
