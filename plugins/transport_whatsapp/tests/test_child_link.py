@@ -43,6 +43,14 @@ def test_the_end_of_the_link_is_said_also_while_the_disk_takes_nothing() -> None
     assert wire.heard == ["disk", "logged_out", "ended", "full"]
 
 
+def test_a_final_state_is_said_once() -> None:
+    wire = Wire()
+    wire.standing.disk("the disk is full")
+    wire.happens("banned")
+    wire.standing.disk("")
+    assert wire.heard == ["disk", "banned"]
+
+
 def test_a_disk_that_takes_things_again_before_there_was_a_link_is_said_too() -> None:
     wire = Wire()
     wire.standing.disk("the disk is full")

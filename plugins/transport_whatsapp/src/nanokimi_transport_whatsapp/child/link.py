@@ -41,7 +41,10 @@ class Standing:
         """Say that the disk holds everything up, or, with an empty text, that it doesn't any more."""
         with self._lock:
             self._in_trouble = bool(trouble)
-            self._speaker.tell(Link(state="disk", said=trouble) if trouble else self._last)
+            if trouble:
+                self._speaker.tell(Link(state="disk", said=trouble))
+            elif self._last.state not in FINAL:  # that was said, and is said once
+                self._speaker.tell(self._last)
 
     def damaged(self, said: str) -> None:
         """Say that the spool was begun anew."""
