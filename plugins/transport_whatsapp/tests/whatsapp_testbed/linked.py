@@ -94,6 +94,7 @@ def link(
     with led(server), TemporaryDirectory(prefix="nanokimi-", dir=memory) as name, ThreadPoolExecutor(1) as thread:
         here, places = Places(Path(name)), Places(private_folder(folder))
         who = thread.submit(anyio.run, run, here).result()  # whoever calls may have a loop of their own
+        shutil.rmtree(places.session.parent, ignore_errors=True)  # of an earlier link
         shutil.move(here.session.parent, places.session.parent)
     write_note(places, AccountNote(number=number, me=who, linked_at=datetime.now(UTC)))
     return phone.device
