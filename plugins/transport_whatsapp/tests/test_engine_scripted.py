@@ -63,11 +63,33 @@ def event(engine: EngineProcess, number: int, data: Any = b"") -> None:
     engine.library("act", "event", str(number), packed(serialized))
 
 
-def connect(engine: EngineProcess) -> None:
+def connect(engine: EngineProcess, *, backlog: bool = False) -> None:
     engine.library("link_account")
     event(engine, links.ME, DEVICE)
     event(engine, links.CONNECTED, N.Connected(status=True))
     engine.link("connected")
+    if not backlog:
+        event(engine, links.OFFLINE_DONE)
+        engine.link("offline_done")
+
+
+def test_nothing_is_sent_while_the_messages_come_that_the_server_had_kept(engine: EngineProcess) -> None:
+    connect(engine, backlog=True)
+    sending = engine.begin("send", chat=ALICE, text="x")
+    assert engine.do("other_name", who=ALICE) is not None
+    assert not engine.library("asked", "SendMessage")
+    event(engine, links.OFFLINE_DONE)
+    engine.answer(sending)
+    assert engine.library("asked", "SendMessage")
+
+
+def test_a_send_that_waits_for_kept_messages_ends_with_the_connection(engine: EngineProcess) -> None:
+    connect(engine, backlog=True)
+    sending = engine.begin("send", chat=ALICE, text="x")
+    event(engine, links.DISCONNECTED)
+    with pytest.raises(EngineError) as error:
+        engine.answer(sending)
+    assert error.value.kind == "away"
 
 
 def stopped(engine: EngineProcess) -> bool:
@@ -171,7 +193,7 @@ def test_what_comes_before_the_server_has_given_all_is_marked_as_kept(engine: En
         return was_kept(base64.b64decode(engine.told("raw")))
 
     assert came_as_kept()
-    connect(engine)
+    connect(engine, backlog=True)
     assert came_as_kept()
     event(engine, links.OFFLINE_DONE)
     engine.link("offline_done")
