@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -29,6 +31,7 @@ STOP_SECONDS = 8.0
 """A transport promises to stop within 5; a loaded machine may need longer."""
 TICK = 0.01
 QUICK: dict[str, Any] = {"per_minute": 600, "per_minute_chat": 600, "burst": 20, "first_retry": 0.1, "longest_retry": 1}
+_MEMORY = Path("/dev/shm")
 _NUMBERS = itertools.count(1)  # of keys: a child remembers them, whichever transport it works for
 
 
@@ -40,6 +43,11 @@ def until(look: Callable[[], T | None], what: str, seconds: float = SECONDS) -> 
             raise AssertionError(f"not within {seconds:g} s: {what}")
         time.sleep(TICK)
     return found
+
+
+def in_memory() -> TemporaryDirectory[str]:
+    """Give a folder for the friends' logins: on a disk, 800 keys that are written one by one take seconds."""
+    return TemporaryDirectory(prefix="nanokimi-", dir=_MEMORY if os.access(_MEMORY, os.W_OK) else None)
 
 
 class Telling(ScriptedContext):

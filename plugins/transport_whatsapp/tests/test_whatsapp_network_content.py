@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from network_driver import Running, until
+from network_driver import Running, in_memory, until
 from test_engine_outgoing import opus, picture
 from whatsapp_testbed import Friend, Group, User, WhatsAppServer
 from whatsapp_testbed.linked import Login, led
@@ -68,8 +68,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         ana = server.user("15550000001", "100000000000001", "Ana")
         kai = server.user("15551000001", "200000000000001", "Kai")
         club = server.group("120363000000000001", "Club", [ana, kai])
-        friend = stack.enter_context(Friend(server, ana, folder / "ana"))
-        tablet = stack.enter_context(Friend(server, kai, folder / "tablet"))
+        logins = Path(stack.enter_context(in_memory()))
+        friend = stack.enter_context(Friend(server, ana, logins / "ana"))
+        tablet = stack.enter_context(Friend(server, kai, logins / "tablet"))
         Login(server, kai, folder / "kai")
         tablet.share_name()
         running = Running(folder / "kai", presence="available", self_chat=True, max_media=1)

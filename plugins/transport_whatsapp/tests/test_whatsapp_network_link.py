@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from network_driver import Road, Running, until
+from network_driver import Road, Running, in_memory, until
 from whatsapp_testbed import Friend, User, WhatsAppServer
 from whatsapp_testbed.linked import led, link
 
@@ -61,7 +61,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         stack.enter_context(led(server))
         ana = server.user("15550000001", "100000000000001", "Ana")
         kai = server.user("15551000001", "200000000000001", "Kai")
-        friend = stack.enter_context(Friend(server, ana, folder / "ana"))
+        friend = stack.enter_context(Friend(server, ana, Path(stack.enter_context(in_memory())) / "ana"))
         world = World(server, ana, kai, friend, stack.enter_context(Road(server.proxy)), folder)
         server.trouble.restart_at_once()
         link(server, kai, folder / "kai", paired_seconds=PAIRED_SECONDS)
@@ -258,7 +258,7 @@ def test_a_connection_that_is_cut_fifty_times_loses_nothing_and_brings_nothing_t
         return True
 
     bo = world.server.user("15550000002", "100000000000002", "Bo")
-    with Friend(world.server, bo, world.folder / "bo") as hears, world.running() as running:
+    with in_memory() as login, Friend(world.server, bo, Path(login) / "bo") as hears, world.running() as running:
         running.wait_until_connected()
         with ThreadPoolExecutor(2) as people:
             child, coming, going = running.child, people.submit(come), people.submit(go, running, bo.chat)
