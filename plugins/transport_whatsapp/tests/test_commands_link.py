@@ -161,6 +161,7 @@ def test_ctrl_c_leaves_nothing_behind_and_a_half_link_is_said_and_can_be_finishe
     assert "Nothing was linked." in terminal.seen
     assert "Traceback" not in terminal.seen
     assert not in_use(places(site))
+    assert "state: not linked" in site.run("whatsapp", "status").stdout
 
     with site.terminal("whatsapp", "link") as terminal:
         ann.scan(shown(terminal, r"QR: (\S+)"))
@@ -182,6 +183,7 @@ def test_a_running_transport_gives_the_login_to_commands_and_goes_on_by_itself(
     site: Site, ann: User, server: WhatsAppServer
 ) -> None:
     site.measured = False
+
     def running(state: str) -> Callable[[], bool]:
         return lambda: (known := read_standing(places(site))) is not None and known.state == state
 

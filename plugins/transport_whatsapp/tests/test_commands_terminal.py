@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -189,12 +190,20 @@ def test_the_status_says_how_it_stands_and_what_to_do(
 
 
 @pytest.mark.parametrize(
-    ("left", "words"), [(False, "not linked; link it with: nanokimi work link"), (True, "that was not finished")]
+    ("left", "words"),
+    [
+        (None, "not linked; link it with: nanokimi work link"),
+        ("", "not linked; link it with: nanokimi work link"),
+        ("CREATE TABLE whatsmeow_device (jid TEXT)", "not linked; link it with: nanokimi work link"),
+        ("CREATE TABLE whatsmeow_device AS SELECT '1555:3@s.whatsapp.net' AS jid", "that was not finished"),
+    ],
+    ids=["nothing", "an empty file", "nobody scanned", "accepted"],
 )
-def test_what_is_not_linked_says_so_and_exits_with_1(call: Call, places: Places, left: bool, words: str) -> None:
-    if left:
+def test_what_is_not_linked_says_so_and_exits_with_1(call: Call, places: Places, left: str | None, words: str) -> None:
+    if left is not None:
         places.session.parent.mkdir()
-        places.session.touch()
+        with closing(sqlite3.connect(places.session)) as database:
+            database.execute(left or "VACUUM")
     said = call("status")
     assert (said.code, words in said.out) == (1, True)
 

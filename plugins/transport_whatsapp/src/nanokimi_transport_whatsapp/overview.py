@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nanokimi_transport_whatsapp.holding import in_use
+from nanokimi_transport_whatsapp.neonize_engine.login import has_login
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.standing import AccountNote, Standing, read_note, read_standing
@@ -45,8 +46,8 @@ class Overview:
         note, standing = read_note(places), read_standing(places)
         number = settings.number or (note.number if note is not None else "")
         words = _words(settings, name, standing) if standing is not None else ""
-        unfinished = note is None and places.session.exists()
         used = in_use(places)
+        unfinished = note is None and not used and has_login(places.session)
         running = used or (standing is not None and standing.is_running)
         return cls(name, note, standing, used, running, unfinished, number, words)
 
