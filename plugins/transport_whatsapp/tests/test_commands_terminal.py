@@ -102,7 +102,8 @@ def test_what_cannot_work_is_said_before_anything_is_started(
 
 def test_a_linked_account_is_named_with_the_way_to_unlink_it(call: Call, places: Places) -> None:
     write_note(places, NOTE)
-    said = call("link", "--number", "own")
+    with locked(places.command_lock):  # it doesn't ask for the session, which a running transport would have to give up
+        said = call("link", "--number", "own")
     assert said.code == 1
     assert said.error == (
         "work is linked already: Ann (+15550000001), since 2020-05-01; "
@@ -153,8 +154,13 @@ def test_what_a_transport_noticed_long_ago_counts_for_nothing(places: Places) ->
 
 
 def test_a_transport_that_notices_the_command_is_said_to_connect_anew(call: Call, places: Places) -> None:
+    write_note(places, NOTE)
     write_standing(places, Standing(state="held", since=datetime.now(UTC) + timedelta(seconds=60)))
     assert "The running nanokimi connects work anew" in call("reconnect").out
+
+
+def test_what_is_not_linked_is_not_connected_anew(call: Call) -> None:
+    assert call("reconnect").error == "work is not linked; to link it: nanokimi work link"
 
 
 # --------------------------------------------------------------------- status

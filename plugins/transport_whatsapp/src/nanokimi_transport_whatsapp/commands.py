@@ -102,10 +102,9 @@ def link(
     digits = phone_digits(phone) if phone is not None else ""
     if digits and png is not None:
         raise _wrong_use("--png writes a QR code, and with --phone there is none", "leave out one of them")
+    _refuse_linked(seat)  # before a running nanokimi gives its connection up for nothing
     with session_held(seat.places, seat.name) as held:
-        if (known := read_note(seat.places)) is not None:
-            said = f"{seat.name} is linked already: {account_words(known.me)}, since {known.linked_at:%Y-%m-%d}"
-            raise CommandError(said, remedy=f"to link another account, first: nanokimi {seat.name} unlink")
+        _refuse_linked(seat)
         who, chosen = _link(seat, digits, png, whose)
         running = held.by_transport()
         if not running:
@@ -113,6 +112,12 @@ def link(
         write_note(seat.places, AccountNote(number=chosen, me=who, linked_at=datetime.now(UTC)))
     for text in next_steps(seat, chosen, running=running):
         typer.echo(text)
+
+
+def _refuse_linked(seat: Seat) -> None:
+    if (known := read_note(seat.places)) is not None:
+        said = f"{seat.name} is linked already: {account_words(known.me)}, since {known.linked_at:%Y-%m-%d}"
+        raise CommandError(said, remedy=f"to link another account, first: nanokimi {seat.name} unlink")
 
 
 def _link(seat: Seat, digits: str, png: Path | None, whose: Number | None) -> tuple[Who, Number]:
@@ -264,6 +269,8 @@ def status(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", h
 def reconnect(ctx: typer.Context) -> None:
     """Have the running nanokimi begin its connection anew, also where it has given up."""
     seat = Seat.of(ctx)
+    if read_note(seat.places) is None:
+        raise CommandError(f"{seat.name} is not linked", remedy=f"to link it: nanokimi {seat.name} link")
     with session_held(seat.places, seat.name) as held:
         heard = held.by_transport(NOTICED_SECONDS)
     if heard:
