@@ -232,6 +232,7 @@ async def test_typing_and_members_are_asked_of_the_child(tmp_path: Path) -> None
             await until(lambda: len(child.told(Members)) > number, "members are asked for")
             await child.say(Answer(request=child.told(Members)[number].request, **said))
 
+        assert await driver.transport.members(ANA.id) == ()  # a direct chat; nobody is asked
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: answer(0, names=("Ana", "Bo")))
             assert await driver.transport.members(GROUP.id) == ("Ana", "Bo")

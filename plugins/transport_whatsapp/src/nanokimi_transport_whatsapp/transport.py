@@ -113,11 +113,13 @@ class WhatsApp:
             await child.send(ShowTyping(chat=(await self._names.find(chat)).name, on=on))
 
     async def members(self, chat: str) -> Sequence[str]:
-        """Name the people in a group.
+        """Name the people in a group; of a direct chat nobody.
 
         Raises:
             NotSent: WhatsApp can't be asked.
         """
+        if not chat.endswith("@g.us"):
+            return ()
         answer = await self._connected().ask(Members(request=0, chat=chat))
         if answer.error:
             raise NotSent(plain(answer.said) or answer.error)
