@@ -136,7 +136,7 @@ def test_a_disk_that_takes_nothing_does_not_end_the_child_which_holds_what_it_ha
     assert story.machine.words() == "can't keep what comes, and waits for the disk: the disk is full"
     assert story.must_end(10 * WEAK_SECONDS) == ""
     (news,) = story.machine.news
-    assert (news.key, "the disk is full; it goes on" in news.text) == ("disk", True)
+    assert (news.key, "the disk is full; make room there" in news.text) == ("disk", True)
     assert story.hear("connected") == "connected"
     assert story.must_end(10 * WEAK_SECONDS) == ""
 
@@ -162,6 +162,26 @@ def test_after_a_disk_that_took_nothing_a_watchdog_begins_anew(heard: list[str],
     assert story.hear("disconnected") == after
     assert story.must_end(20) == ""
     assert "within" in story.must_end(300)
+
+
+def test_a_disk_without_room_is_told_once_until_there_was_a_connection_whatever_child_finds_it() -> None:
+    story = connected()
+    story.hear("disk", said="only 31 MB are free")
+    assert story.must_end(1e6) == ""
+    story.end(code=-9)
+    story.wait()
+    story.start()
+    assert story.hear("disk", said="only 30 MB are free") == "disk"
+    assert story.machine.words().endswith("only 30 MB are free")
+    assert story.must_end(1e6) == ""
+    assert [news.key for news in story.machine.news] == ["disk"]
+    story.end(code=exits.ROOM)
+    assert story.machine.words() == "waits to connect again: the disk had too little room"
+    assert story.wait() == 2
+    story.start()
+    story.hear("connected")
+    story.hear("disk", said="only 29 MB are free")
+    assert [news.key for news in story.machine.news] == ["disk", "disk"]
 
 
 def test_a_spool_that_was_damaged_is_told_and_changes_nothing_else() -> None:

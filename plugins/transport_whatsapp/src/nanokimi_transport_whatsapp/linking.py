@@ -18,7 +18,7 @@ ROUNDS = 3
 
 _SETTLE_SECONDS = 5.0
 _UNLINK_SECONDS = 30.0
-_HARMLESS = frozenset({"disconnected", "weak", "disk", "damaged", "offline_done"})
+_HARMLESS = frozenset({"disconnected", "weak", "damaged", "offline_done"})
 _END = Literal["codes_over", "silent", "gone"]
 
 
@@ -117,6 +117,8 @@ class Linking:
                     self._screen.say("The phone has accepted. Waiting for WhatsApp to connect …")
                 elif event.state == "codes_over":
                     return "codes_over"
+                elif event.state == "disk":
+                    self._screen.say(f"It waits for the disk: {plain(event.said)}")
                 elif event.state == "offline_done":
                     settled = True  # it may come before the word that it is connected
                 elif self._is_over(event):

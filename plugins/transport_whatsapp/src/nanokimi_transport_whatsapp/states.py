@@ -19,8 +19,8 @@ from nanokimi_transport_whatsapp.words import plain
 
 STATES = frozenset({"unlinked", "held", "waiting", "connecting", "paired", "connected", "away", "full", "disk", *FINAL})
 """``unlinked``: there is no account. ``held``: a command uses the session. ``waiting``: for the next attempt. ``away``:
-the connection was lost, the library tries by itself. ``full``: the spool is. ``disk``: it takes nothing. The
-others as in ``Link``."""
+the connection was lost, the library tries by itself. ``full``: the spool is. ``disk``: it takes nothing, or has
+too little room to be connected. The others as in ``Link``."""
 
 WEAK_SECONDS = 180.0
 """How long keep-alives may get no answer."""
@@ -31,6 +31,8 @@ _EXIT_SECONDS = 1.0  # a child that can't go on ends by itself, and its exit cod
 _MANY_FAILURES = 5
 _MOST_DOUBLINGS = 20
 _LONGEST = 200
+_BEGINS_ANEW = {exits.FULL: "the spool was full", exits.ROOM: "the disk had too little room"}
+"""Exit codes of a child that has done what it had to."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class States:
         self._connected_at: float | None = None
         self._weak_since: float | None = None
         self._before_disk = "connecting"
+        self._disk_told = False
         self._gave_up: tuple[float, str] | None = None
         self._was_unlinked = False
 
@@ -117,6 +120,7 @@ class States:
             self._gave_up = self._gave_up or (now, link.said or "the library gave up")
         elif link.state == "connected":
             self._connected_at, self._weak_since = self._connected_at or now, None
+            self._disk_told = False
             self._become("connected", now)
         elif link.state == "weak":
             self._weak_since = self._weak_since or now
@@ -147,8 +151,8 @@ class States:
         if self.state in FINAL or self.state in ("held", "unlinked"):
             return
         said = (self._gave_up[1] if self._gave_up else why) or f"its process has ended ({_ending(code)})"
-        if code == exits.FULL:
-            self._become("waiting", now, "the spool was full")
+        if code in _BEGINS_ANEW:
+            self._become("waiting", now, _BEGINS_ANEW[code])
             self._next = now + self._settings.first_retry
             return
         wait = self._settings.first_retry * 2 ** min(self._failures, _MOST_DOUBLINGS)
@@ -229,7 +233,12 @@ class States:
             self._before_disk = self.state
         self._weak_since = None
         self._become("disk", now, link.said)
-        self._tell("disk", f"can't keep what comes from WhatsApp: {plain(link.said)}", "it goes on when that is mended")
+        if not self._disk_told:  # a child that is begun anew meanwhile finds other figures, and says it again
+            said = plain(link.said)
+            self._tell(
+                "disk", f"can't keep what comes from WhatsApp: {said}", "make room there, and it goes on by itself"
+            )
+        self._disk_told = True
 
     def _finish(self, link: Link, now: float, wall: datetime) -> None:
         said = f"{link.said or 'no reason given'} (code {link.code})" if link.code else link.said

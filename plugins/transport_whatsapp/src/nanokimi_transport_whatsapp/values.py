@@ -170,10 +170,11 @@ class Link(Value):
     Attributes:
         state: ``code``: a QR code can be scanned; ``paired``: a phone has accepted it; ``connected``; ``disconnected``:
             the engine tries again by itself; ``weak``: no answer to keep-alives; ``disk``: the disk takes nothing, so
-            the engine waits; at its end the state of the connection is said anew, and not before; ``damaged``: the
-            spool was, and is begun anew, as ``said`` tells; ``offline_done``: all that the server had kept has been
-            received, and is spooled; ``codes_over``: no QR code is left; ``passkey``: the account wants a passkey,
-            which can't be given; ``ended``: the engine gave up, ``said`` tells why; ``full``: the spool is, so the
+            the engine waits, or has too little room, so the engine is closed; at its end the state of the connection is
+            said anew, and not before; ``damaged``: the spool was, and is begun anew, as ``said`` tells;
+            ``offline_done``: all that the server had kept has been received, and is spooled; ``codes_over``: no QR code
+            is left; ``passkey``: the account wants a passkey, which can't be given; ``ended``: the engine gave up,
+            ``said`` tells why; ``full``: the spool is, so the
             engine was closed. Final, nothing is tried again by itself: ``logged_out``, ``replaced``, ``banned``,
             ``outdated``, ``refused``.
         said: The library's or the server's words, for the log and the owner; of ``code`` the text of the QR.

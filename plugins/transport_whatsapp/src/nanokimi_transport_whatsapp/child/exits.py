@@ -28,3 +28,6 @@ UNUSABLE = 25
 
 CALLBACK = 26
 """What the library told could not be taken, and it does not tell it twice: begin the child anew; the log tells why."""
+
+ROOM = 27
+"""The connection was closed because the disk had too little room, and now there is enough: begin the child anew."""

@@ -21,6 +21,7 @@ from nanokimi_transport_whatsapp.child.media import Cupboard
 from nanokimi_transport_whatsapp.child.memory import Memory
 from nanokimi_transport_whatsapp.child.other_names import OtherNames
 from nanokimi_transport_whatsapp.child.requests import Requests
+from nanokimi_transport_whatsapp.child.room import FreeBytes, Room
 from nanokimi_transport_whatsapp.child.sends import Sender
 from nanokimi_transport_whatsapp.child.speaker import Speaker
 from nanokimi_transport_whatsapp.child.spool import Spool
@@ -65,13 +66,17 @@ class Host:
         speaker: The way to the transport.
         ending: The way out.
         limits: Bounds.
+        free: Looks how much room a disk has.
     """
 
-    def __init__(self, start: Start, engine: Engine, speaker: Speaker, ending: Ending, limits: Limits) -> None:
+    def __init__(
+        self, start: Start, engine: Engine, speaker: Speaker, ending: Ending, limits: Limits, free: FreeBytes
+    ) -> None:
         self._start, self._engine, self._speaker = start, engine, speaker
         self._ending, self._limits = ending, limits
         self._places = places = Places(Path(start.folder))
         self._standing = Standing(speaker, self._connected)
+        self._room = Room((places.folder, places.session.parent), limits, free)
         self._database = Database(places.spool, limits, trouble=self._standing.disk, damaged=self._damaged)
         self._spool = Spool(self._database, places, start.spool_limit, limits)
         self._memory = Memory(self._database, limits)
@@ -141,7 +146,10 @@ class Host:
 
     # ------------------------------------------------------------------ the engine's life
     def _open(self) -> None:
-        """Connect, once there is room for what will come."""
+        """Connect, once there is room for what will come, and stay while there is."""
+        if said := self._room.lacking():
+            self._wait_for_room(said)
+            self._standing.room("")
         if self._spool.half_full:
             self._wait_handed_over(lambda: not self._spool.half_full)
         if self._ending.begun:
@@ -151,6 +159,7 @@ class Host:
         except Exception as error:  # noqa: BLE001  # the engine is called here; the transport decides what to do
             self._standing.tell(Link(state="ended", said=f"the connection can't be begun: {error}"))
         self._secure_session()
+        self._watch_room()
 
     def _secure_session(self) -> None:
         """The session is as good as the account's password, whatever mode the library gave it."""
@@ -174,12 +183,7 @@ class Host:
         """When the spool is full: leave the rest with WhatsApp's server, hand over what is there, and end."""
         self._filled.wait()
         _log.warning("the spool is full: the connection is closed until it is handed over")
-        try:
-            self._calls.run("close", self._engine.close, self._limits.stop_seconds)
-        except Late:
-            pass
-        except Exception as error:  # noqa: BLE001  # the engine is called here; the process ends soon in any case
-            _log.warning("the WhatsApp library fails at closing (%s)", type(error).__name__)
+        self._close()
         self._standing.tell(Link(state="full", said=f"{self._spool.waiting} messages wait to be delivered"))
         self._wait_handed_over(lambda: not self._spool.waiting)
         self._ending.begin(exits.FULL)
@@ -189,3 +193,28 @@ class Host:
         still = 0.0
         while not enough() and still < self._limits.stall_seconds and not self._ending.pause(_STILL):
             still = still + _STILL if self._bringer.stalled else 0.0
+
+    def _close(self) -> None:
+        try:
+            self._calls.run("close", self._engine.close, self._limits.stop_seconds)
+        except Late:
+            pass
+        except Exception as error:  # noqa: BLE001  # the engine is called here; the process ends later in any case
+            _log.warning("the WhatsApp library fails at closing (%s)", type(error).__name__)
+
+    # ------------------------------------------------------------------ a full disk
+    def _watch_room(self) -> None:
+        """When the disk has too little room: leave the rest with WhatsApp's server until it has, and end."""
+        while not (said := self._room.lacking()):
+            if self._ending.pause(self._limits.room_look):
+                return
+        self._wait_for_room(said, self._close)
+        self._ending.begin(exits.ROOM)
+
+    def _wait_for_room(self, said: str, then: Callable[[], object] = lambda: None) -> None:
+        """Say that there is too little room, do something, and wait until there is enough."""
+        _log.warning("not connected: %s", said)
+        self._standing.room(said)
+        then()
+        while self._room.lacking() and not self._ending.pause(self._limits.room_look):
+            pass

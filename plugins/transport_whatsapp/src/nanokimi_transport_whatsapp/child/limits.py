@@ -31,6 +31,9 @@ class Limits:
         spool_bytes: Of raw events that may wait; at it the engine is closed, as at ``Start.spool_limit``.
         disk_pauses: The first and the longest wait for a disk that takes nothing.
         disk_answer: How long a send waits for the disk to note that it was sent, before it is answered.
+        room_to_stay: Bytes that must be free on the disk; with less the engine is closed.
+        room_to_open: Bytes that must be free before it is opened, or opened again.
+        room_look: Seconds between two looks at the disk.
         stall_seconds: How long nothing moves until the child stops waiting for the spool to be handed over.
         heard: Messages that are remembered to be quoted, and for encrypted edits.
         heard_bytes: Of all that is remembered of them.
@@ -59,6 +62,9 @@ class Limits:
     spool_bytes: int = 256 * MB
     disk_pauses: tuple[float, float] = (0.05, 5)
     disk_answer: float = 5
+    room_to_stay: int = 32 * MB
+    room_to_open: int = 48 * MB
+    room_look: float = 0.5
     stall_seconds: float = 5
     heard: int = 5000
     heard_bytes: int = 20 * MB

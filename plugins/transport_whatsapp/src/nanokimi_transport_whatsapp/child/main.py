@@ -15,6 +15,7 @@ from nanokimi_transport_whatsapp.child.host import Host, NoEngine, load_engine
 from nanokimi_transport_whatsapp.child.limits import Limits
 from nanokimi_transport_whatsapp.child.lock import Locked, hold
 from nanokimi_transport_whatsapp.child.logs import log_to_stderr
+from nanokimi_transport_whatsapp.child.room import FreeBytes, free_bytes
 from nanokimi_transport_whatsapp.child.speaker import Speaker
 from nanokimi_transport_whatsapp.child.streams import Streams, TooLong, lines
 from nanokimi_transport_whatsapp.places import Places
@@ -25,27 +26,28 @@ _FLUSH = 1.0
 _TOLD = 1000
 
 
-def run(streams: Streams, limits: Limits | None = None) -> None:
+def run(streams: Streams, limits: Limits | None = None, free: FreeBytes = free_bytes) -> None:
     """Be a child, until the process ends.
 
     Args:
         streams: The wire.
         limits: Bounds; tests give shorter ones.
+        free: Looks how much room a disk has.
     """
     limits = limits or Limits()
     os.umask(0o077)
     ending = Ending(limits.stop_seconds)
     ending.on_signals()
     ending.on_faults()
-    _Child(streams, ending, limits).run()
+    _Child(streams, ending, limits, free).run()
     threading.Event().wait()
 
 
 class _Child:
     """The wire's two ends, and the host between them once there is one."""
 
-    def __init__(self, streams: Streams, ending: Ending, limits: Limits) -> None:
-        self._ending, self._limits = ending, limits
+    def __init__(self, streams: Streams, ending: Ending, limits: Limits, free: FreeBytes) -> None:
+        self._ending, self._limits, self._free = ending, limits, free
         self._lines = lines(streams.requests, LONGEST_LINE)
         self._speaker = Speaker(streams.events, lambda: ending.begin(exits.STOPPED))
         self._told: queue.Queue[ToChild] = queue.Queue(_TOLD)
@@ -72,7 +74,8 @@ class _Child:
         places = Places(Path(start.folder))
         try:
             hold(places.child_lock, self._limits.lock_seconds)
-            host = Host(start, load_engine(start, places), self._speaker, self._ending, self._limits)
+            engine = load_engine(start, places)
+            host = Host(start, engine, self._speaker, self._ending, self._limits, self._free)
             host.run()
         except Locked as error:
             self._end(exits.LOCKED, str(error))
