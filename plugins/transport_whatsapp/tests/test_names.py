@@ -105,11 +105,76 @@ async def test_a_chat_that_has_written_stays_one_over_a_restart(path: Path) -> N
         assert not await names.has_written(PN)
 
 
-async def test_what_can_not_be_kept_is_not_accepted_and_says_what_to_do(path: Path) -> None:
-    await anyio.Path(path).write_bytes(b"no database at all, " * 100)
-    with pytest.raises(NotAccepted, match=r"names\.db.*remove it"):
-        async with Names(path):
+async def test_what_can_not_be_kept_is_not_accepted_and_said_once_for_each_trouble(path: Path) -> None:
+    names = Names(path)
+    await anyio.Path(path).mkdir()
+    for _ in range(3):
+        with pytest.raises(NotAccepted, match=r"names\.db: .*; make room"):
+            async with names:
+                pass
+    assert [news.key for news in names.news] == ["names"]
+    await anyio.Path(path).rmdir()
+    async with names:
+        await names.note_chat(LID)
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("DROP TABLE chats")
+        with pytest.raises(NotAccepted):
+            await names.note_chat(PN)
+    await anyio.Path(path).unlink()
+    await anyio.Path(path).mkdir()
+    with pytest.raises(NotAccepted):
+        async with names:
             pass
+    assert len(names.news) == 3
+    assert "no such table" in names.news[1].text
+    assert names.news[2] == names.news[0]
+    with pytest.raises(NotAccepted, match="isn't open"):  # nobody's trouble
+        await names.note_chat(PN)
+    assert len(names.news) == 3
+
+
+async def test_a_damaged_file_is_set_aside_and_another_begun(path: Path) -> None:
+    junk = b"no database at all, " * 100
+    for number in range(5):
+        await anyio.Path(f"{path}.damaged-2020010{number}-000000").touch()
+    await anyio.Path(path).write_bytes(junk)
+    names = Names(path)
+    async with names:
+        assert await names.learn(LID, PN) == Known(LID, frozenset({PN}))
+    aside = sorted(path.parent.glob("names.db.damaged-*"))
+    assert len(aside) == 3
+    assert aside[-1].read_bytes() == junk
+    (news,) = names.news
+    assert news.key == "names damaged"
+    assert f"set aside as {aside[-1].name}: who is who is learnt again" in news.text
+    async with names:
+        assert await names.find(PN) == Known(LID, frozenset({PN}))
+    assert len(names.news) == 1
+
+
+async def test_a_file_that_is_damaged_within_is_noticed_when_it_is_opened(path: Path) -> None:
+    async with Names(path) as names:
+        for number in range(200):
+            await names.note_chat(f"{number}@g.us")
+    whole = await anyio.Path(path).read_bytes()
+    await anyio.Path(path).write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    names = Names(path)
+    async with names:
+        assert not await names.has_written("1@g.us")
+    assert [news.key for news in names.news] == ["names damaged"]
+
+
+async def test_damage_while_it_is_open_loses_nobody_who_was_heard_meanwhile(path: Path) -> None:
+    async with Names(path) as names:
+        await names.learn(PN)
+        assert (await names.learn(LID, PN)).name == PN
+        await names.note_chat(PN)
+        await anyio.Path(path).write_bytes(b"no database at all, " * 1000)
+        assert await names.learn("200@lid") == Known("200@lid")
+        assert [news.key for news in names.news] == ["names damaged"]
+    async with Names(path) as names:
+        assert await names.find(LID) == Known(PN, frozenset({LID}))
+        assert await names.has_written(PN)
 
 
 async def test_only_its_owner_can_read_it(path: Path) -> None:

@@ -136,6 +136,72 @@ async def test_after_a_final_state_nobody_tries_again_until_a_command_was_there(
         assert not driver.errors
 
 
+async def test_the_owner_is_told_of_a_logout_while_their_chat_is_known(tmp_path: Path) -> None:
+    async with driven(tmp_path, number="own") as driver:
+        chats: list[str | None] = []
+        tell = driver.context.tell_owner
+
+        async def tell_owner(key: str, text: str) -> None:
+            chats.append(driver.transport.owner_chat())
+            await tell(key, text)
+
+        driver.context.tell_owner = tell_owner  # type: ignore[method-assign]
+        child = await driver.child()
+        await child.say(Link(state="logged_out"))
+        await until(lambda: read_note(driver.places) is None, "the note is gone")
+        assert (list(driver.context.told), chats) == (["logged_out"], [ME.id])
+        assert driver.transport.owner_chat() is None
+
+
+async def test_each_change_of_the_link_is_one_line_of_the_log_and_names_no_number(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with driven(tmp_path, number=None, name="home") as driver:
+        await until(lambda: driver.places.standing.exists(), "it has looked")
+        driver.link_account()
+        child = await driver.child()
+        await child.say(Link(state="replaced"), Link(state="replaced"))
+        await until(lambda: driver.context.told, "the owner is told")
+        child.kill()
+        await until(lambda: standing(driver).child == 0, "the child is gone")
+        with held(driver.places):
+            await until(lambda: standing(driver).state == "held", "the command is seen")
+        child = await driver.child(1)
+        await child.say(Link(state="refused", said="who is 491511234567?", code=400))
+        await until(lambda: "refused" in driver.context.told, "the owner is told")
+    said = [each.getMessage() for each in caplog.records if each.name == "nanokimi.home"]
+    again = "nanokimi home reconnect"
+    assert [each for each in said if not each.startswith(("the child", "is about", "is connecting"))] == [
+        "waits to be linked: run nanokimi home link",
+        "is connected",
+        f"another program uses this login; stop it, then: {again}",
+        "a command uses the login",
+        "is connected",
+        f"WhatsApp refuses the connection: who is …? (code 400); when that is mended: {again}",
+    ]
+
+
+async def test_names_that_are_damaged_stop_nothing_and_the_owner_is_told(tmp_path: Path) -> None:
+    Places(tmp_path).names.write_bytes(b"no database at all, " * 100)
+    async with driven(tmp_path) as driver:
+        child = await driver.child()
+        await child.bring(message("hello"))
+        await until(lambda: driver.texts == ["hello"], "it is delivered")
+        await until(lambda: driver.context.told, "the owner is told")
+        assert "set aside as names.db.damaged-" in driver.context.told["names damaged"]
+        assert not driver.errors
+
+
+async def test_names_that_can_not_be_kept_are_told_to_the_owner_who_can_mend_it_meanwhile(tmp_path: Path) -> None:
+    Places(tmp_path).names.mkdir()
+    async with driven(tmp_path) as driver:
+        await until(lambda: "names" in driver.context.told, "the owner is told")
+        assert "names.db: unable to open database file; make room" in driver.context.told["names"]
+        Places(tmp_path).names.rmdir()
+        await driver.child()
+
+
 @contextmanager
 def held(places: Places) -> Iterator[None]:
     """Hold the session as a command does."""

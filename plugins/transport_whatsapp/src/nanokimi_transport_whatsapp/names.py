@@ -21,22 +21,16 @@ from typing import Self, TypeVar
 import anyio
 from anyio import to_thread
 
-from nanokimi_core import NotAccepted, private_folder
+from nanokimi_core import NotAccepted
+from nanokimi_transport_whatsapp.names_file import is_damage, open_names, set_aside
+from nanokimi_transport_whatsapp.states import News
 
 MOST_PEOPLE = 100_000
 """Of more, those who were not heard of for the longest time are forgotten."""
 
 _MOST_CACHED = 10_000
 _MARGIN = 100
-_BUSY_SECONDS = 10.0
 _DEVICE = re.compile(r"([^@:.]+)(?:\.[0-9]+)?(?::[0-9]+)?@(lid|s\.whatsapp\.net)")
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS names (
-    number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, canonical TEXT NOT NULL, heard INTEGER NOT NULL
-);
-CREATE INDEX IF NOT EXISTS names_of ON names (canonical);
-CREATE TABLE IF NOT EXISTS chats (chat TEXT PRIMARY KEY, heard INTEGER NOT NULL) WITHOUT ROWID;
-"""
 _FORGET = """
 DELETE FROM names WHERE canonical IN (
     SELECT canonical FROM names WHERE canonical NOT IN (SELECT chat FROM chats)
@@ -78,6 +72,9 @@ class Names:
         path: The database.
         most: Of people and of chats.
         clock: Seconds since 1970.
+
+    Attributes:
+        news: What the owner is to be told; whoever tells it takes it out.
     """
 
     def __init__(self, path: Path, *, most: int = MOST_PEOPLE, clock: Callable[[], float] = time.time) -> None:
@@ -86,9 +83,11 @@ class Names:
         self._heard: OrderedDict[str, None] = OrderedDict()
         self._one = anyio.Lock()
         self._database: sqlite3.Connection | None = None
+        self._trouble = ""
+        self.news: list[News] = []
 
     async def __aenter__(self) -> Self:
-        self._database = await self._do(partial(_open, self._path))
+        await self._do(self._open)
         return self
 
     async def __aexit__(
@@ -115,7 +114,7 @@ class Names:
         alias = alias if is_person(alias) and alias != name else ""
         known = self._cache.get(name)
         if known is None or (alias and alias != known.name and alias not in known.aliases):
-            known = await self._do(partial(self._learn, name, alias))
+            known = await self._do(partial(self._learn, name, alias), writes=True)
         for each in (known.name, *known.aliases):
             self._cache[each] = known
             self._cache.move_to_end(each)
@@ -145,7 +144,7 @@ class Names:
         """
         if chat in self._heard:
             return
-        await self._do(partial(self._note_chat, chat))
+        await self._do(partial(self._note_chat, chat), writes=True)
         self._heard[chat] = None
         if len(self._heard) > _MOST_CACHED:
             self._heard.popitem(last=False)
@@ -158,16 +157,62 @@ class Names:
         """
         return chat in self._heard or await self._do(partial(self._has_written, chat))
 
-    # -------------------------------------------------------------- on the thread
-    async def _do(self, call: Callable[[], T]) -> T:
+    async def _do(self, call: Callable[[], T], *, writes: bool = False) -> T:
         async with self._one:
             try:
-                return await to_thread.run_sync(call)
+                result = await self._tried(call)
             except (sqlite3.Error, OSError) as error:
-                raise NotAccepted(
-                    f"who is who can't be kept in {self._path.name}: {error}",
-                    remedy="make room on its disk, or where it is damaged, remove it while nanokimi is stopped",
-                ) from error
+                raise self._refused(error) from error
+            if writes:
+                self._trouble = ""
+            return result
+
+    async def _tried(self, call: Callable[[], T]) -> T:
+        try:
+            return await to_thread.run_sync(call)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            why = str(error)
+        people, chats = {name: known.name for name, known in self._cache.items()}, list(self._heard)
+        aside = await to_thread.run_sync(self._begin_anew, people, chats)
+        said = (
+            f"{self._path.name} was damaged ({why}) and is set aside as {aside}: who is who is learnt again, but a "
+            "chat first heard of by its number may go on as a new one, and under reply_only a chat must write before "
+            "it is written to; look at that disk"
+        )
+        self.news.append(News("names damaged", said))
+        return await to_thread.run_sync(call)
+
+    def _refused(self, error: sqlite3.Error | OSError) -> NotAccepted:
+        """Make the error, and have the owner told where it is another one than before: the core says nothing of it."""
+        refused = NotAccepted(
+            f"who is who can't be kept in {self._path.name}: {error}",
+            remedy="make room on its disk, and let nanokimi write there",
+        )
+        if not isinstance(error, sqlite3.ProgrammingError) and str(refused) != self._trouble:
+            self._trouble = str(refused)
+            self.news.append(News("names", self._trouble))
+        return refused
+
+    # -------------------------------------------------------------- on the thread
+    def _open(self) -> None:
+        if self._database is None:
+            self._database = open_names(self._path)
+
+    def _begin_anew(self, people: dict[str, str], chats: list[str]) -> str:
+        """Set the file aside, and begin another with what is in memory; gives what the old one is called now."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+        aside, now = set_aside(self._path), int(self._clock())
+        self._open()
+        with self._opened as database:
+            database.executemany(
+                "INSERT INTO names (name, canonical, heard) VALUES (?, ?, ?)", [(*each, now) for each in people.items()]
+            )
+            database.executemany("INSERT INTO chats VALUES (?, ?)", [(chat, now) for chat in chats])
+        return aside
 
     def _learn(self, name: str, alias: str) -> Known:
         database, now = self._opened, int(self._clock())
@@ -210,18 +255,6 @@ class Names:
         if self._database is None:
             raise sqlite3.ProgrammingError("it isn't open")
         return self._database
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    private_folder(path.parent)
-    database = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
-    try:
-        path.chmod(0o600)
-        database.executescript(_SCHEMA)
-    except BaseException:
-        database.close()
-        raise
-    return database
 
 
 def _canonicals(database: sqlite3.Connection, names: Sequence[str]) -> list[str]:

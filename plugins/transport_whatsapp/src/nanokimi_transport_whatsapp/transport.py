@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -37,6 +38,7 @@ from nanokimi_transport_whatsapp.values import Ask, Brought, Figures, Link, Memb
 from nanokimi_transport_whatsapp.words import plain
 
 _FIGURES_SECONDS = 60.0
+_LONG_NUMBER = re.compile(r"[0-9]{7,}")  # perhaps somebody's phone
 
 
 class WhatsApp:
@@ -69,6 +71,7 @@ class WhatsApp:
         self._standing: Standing | None = None
         self._reporting = anyio.Lock()
         self._process = ""
+        self._words = ""
 
     # -------------------------------------------------------------- what the core calls
     async def run(self, inbox: Inbox) -> None:
@@ -88,6 +91,9 @@ class WhatsApp:
                         await self._live(inbox)
                     else:
                         await anyio.sleep(self._look_seconds)
+        except Exception:
+            await self._report()  # whatever it was, names that can't be kept are to be told of: the core doesn't
+            raise
         finally:
             self._process = ""
             with anyio.CancelScope(shield=True):
@@ -202,12 +208,15 @@ class WhatsApp:
     async def _hear(self, link: Link, inbox: Inbox) -> None:
         self._states.heard(link, anyio.current_time(), datetime.now(UTC).astimezone())
         self._set_ready(inbox)
-        if self._states.state == "logged_out":
-            self._note = None
-            await to_thread.run_sync(remove_note, self._places)
-        elif link.state == self._states.state == "connected":
+        if link.state == self._states.state == "connected":
             await self._know_account(link.me)
-        await self._report()
+        try:
+            await self._report()
+        finally:
+            if self._states.state == "logged_out":  # after the report: without the note nobody knows the owner's chat
+                with anyio.CancelScope(shield=True):
+                    self._note = None
+                    await to_thread.run_sync(remove_note, self._places)
 
     async def _know_account(self, me: Who | None) -> None:
         """Keep the account's other name, and what it calls itself: a new link learns them some time later."""
@@ -240,11 +249,15 @@ class WhatsApp:
         await self._report()
 
     async def _report(self) -> None:
-        """Put down how it stands, and tell the owner what is new."""
-        while self._states.news:
-            news = self._states.news.pop(0)
-            await self._context.tell_owner(news.key, news.text)
+        """Say how it stands in the log and on disk, and tell the owner what is new."""
+        words = self._states.words() or "is connected"
+        if words != self._words:
+            self._words = words
+            self._context.log.info("%s", _LONG_NUMBER.sub("…", words))
         async with self._reporting:
+            while waiting := self._states.news or self._names.news:
+                news = waiting.pop(0)
+                await self._context.tell_owner(news.key, news.text)
             await self._put_down()
 
     async def _put_down(self) -> None:
