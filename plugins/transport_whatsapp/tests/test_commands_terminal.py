@@ -163,6 +163,30 @@ def test_what_is_not_linked_is_not_connected_anew(call: Call) -> None:
     assert call("reconnect").error == "work is not linked; to link it: nanokimi work link"
 
 
+def test_before_a_bans_end_nobody_connects_unless_they_insist(call: Call, places: Places) -> None:
+    write_note(places, NOTE)
+    stands(places, "banned", until=datetime.now(UTC) + timedelta(hours=1))
+    with locked(places.command_lock):  # who asks for the session reads that another command is at work
+        for command in (["reconnect"], ["unlink", "--yes"]):
+            said = call(*command)
+            assert (said.code, said.error.startswith("work is banned until 20")) == (1, True)
+        assert "another nanokimi work command" in call("reconnect", "--anyway").error
+        stands(places, "banned", until=datetime.now(UTC) - timedelta(seconds=1))
+        assert "another nanokimi work command" in call("reconnect").error
+
+
+def test_a_login_that_is_removed_during_a_ban_is_not_connected_for_that(call: Call, places: Places) -> None:
+    write_note(places, NOTE)
+    stands(places, "banned", until=datetime.now(UTC) + timedelta(hours=1))
+    places.session.parent.mkdir()
+    places.session.touch()
+    said = call("unlink", "--yes", "--force")
+    assert "WhatsApp could not be told (work is banned until 20" in said.out
+    assert not places.account.exists()
+    assert not places.session.exists()
+    assert not places.log.exists()  # which a child would have begun
+
+
 # --------------------------------------------------------------------- status
 @pytest.mark.parametrize(
     ("state", "in_use", "more", "words", "code"),
@@ -193,6 +217,13 @@ def test_the_status_says_how_it_stands_and_what_to_do(
     assert "account: Ann (+15550000001), your own number" in said.out
     assert words in said.out
     assert said.code == code
+
+
+def test_the_status_says_nothing_twice(call: Call, places: Places) -> None:
+    write_note(places, NOTE)
+    stands(places, "connecting", **RUNS)
+    said = call("status")
+    assert said.out.splitlines()[-1] == f"state: connecting, since {NOON.astimezone():%Y-%m-%d %H:%M}"
 
 
 @pytest.mark.parametrize(

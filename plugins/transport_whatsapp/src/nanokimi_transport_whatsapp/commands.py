@@ -21,7 +21,7 @@ from nanokimi_transport_whatsapp.overview import Overview
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.screen import CodeScreen, choose, note, on_terminal
 from nanokimi_transport_whatsapp.settings import Settings
-from nanokimi_transport_whatsapp.standing import AccountNote, read_note, remove_note, write_note
+from nanokimi_transport_whatsapp.standing import AccountNote, read_note, read_standing, remove_note, write_note
 from nanokimi_transport_whatsapp.supervision import ChildProcess
 from nanokimi_transport_whatsapp.values import Who
 from nanokimi_transport_whatsapp.words import account_words, phone_digits
@@ -212,10 +212,13 @@ def unlink(
     if known is None and not seat.places.session.exists():
         raise CommandError(f"{seat.name} is not linked", remedy=f"to link it: nanokimi {seat.name} link")
     who = account_words(known.me) if known is not None else "an account whose link was not finished"
+    ban = _ban(seat)
+    if ban and not force:
+        raise CommandError(f"{ban}, and WhatsApp can't be told before", remedy="wait, or remove it here with --force")
     if not yes:
         _agree(seat, who)
     with session_held(seat.places, seat.name):
-        why = anyio.run(partial(log_out, seat.child)) if seat.places.session.exists() else ""
+        why = ban or (anyio.run(partial(log_out, seat.child)) if seat.places.session.exists() else "")
         if why and not force:
             remedy = f"try again; or remove it on the phone (Linked devices), then: nanokimi {seat.name} unlink --force"
             raise CommandError(f"{seat.name} is still linked, WhatsApp can't be told: {why}", remedy=remedy)
@@ -266,17 +269,29 @@ def status(ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", h
 
 
 @app.command("reconnect")
-def reconnect(ctx: typer.Context) -> None:
+def reconnect(
+    ctx: typer.Context, anyway: Annotated[bool, typer.Option("--anyway", help="Also before a ban's end.")] = False
+) -> None:
     """Have the running nanokimi begin its connection anew, also where it has given up."""
     seat = Seat.of(ctx)
     if read_note(seat.places) is None:
         raise CommandError(f"{seat.name} is not linked", remedy=f"to link it: nanokimi {seat.name} link")
+    if (ban := _ban(seat)) and not anyway:
+        raise CommandError(ban, remedy="it goes on by itself then; to try before that, add --anyway")
     with session_held(seat.places, seat.name) as held:
         heard = held.by_transport(NOTICED_SECONDS)
     if heard:
         typer.echo(f"The running nanokimi connects {seat.name} anew; see: nanokimi {seat.name} status")
     else:
         typer.echo(f"No running nanokimi uses {seat.name}, so there is nothing to do.")
+
+
+def _ban(seat: Seat) -> str:
+    """Say until when the account is banned; empty where it isn't, or nobody knows."""
+    known = read_standing(seat.places)
+    if known is None or known.state != "banned" or known.until is None or known.until <= datetime.now(UTC):
+        return ""
+    return f"{seat.name} is banned until {known.until.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _wrong_use(said: str, remedy: str) -> CommandError:

@@ -113,7 +113,8 @@ class Overview:
         if self.state == "unused":
             last = f"; last seen: {self.standing.state} {since}" if self.standing is not None else ""
             return f"linked, but nothing is connected now; start it with: nanokimi run{last}"
-        return ", ".join(filter(None, [self.state.replace("_", " "), since, self.words]))
+        words = "" if self.words == f"is {self.state}" else self.words
+        return ", ".join(filter(None, [self.state.replace("_", " "), since, words]))
 
     def _figures(self, standing: Standing) -> Iterator[str]:
         if standing.until is not None and self.state == "banned":
