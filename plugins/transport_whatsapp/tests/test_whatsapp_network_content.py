@@ -379,10 +379,12 @@ def test_of_a_message_whose_child_dies_before_the_server_answers_the_outcome_is_
     sending = world.running.sending(world.ana.chat, "was I heard?", key="unsure")
     world.friend.wait_for_text("was I heard?")
     assert not sending.done()
-    os.kill(world.running.child, signal.SIGKILL)
+    child = world.running.child
+    os.kill(child, signal.SIGKILL)
     with pytest.raises(OutcomeUnknown):
         sending.result(30)
     world.server.trouble.let_go()
+    until(lambda: world.running.child not in (0, child), "another child is there")
     world.running.wait_until_connected()
     world.running.send(world.ana.chat, "was I heard?", key="unsure")
     world.friend.wait_for_text("was I heard?")
