@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from nanokimi_transport_whatsapp import Settings
+from nanokimi_transport_whatsapp.child.limits import MB, Limits
 from nanokimi_transport_whatsapp.states import STATES
 from testbed.reference import DOCS, parts, plugin_commands
 
@@ -64,3 +65,6 @@ def test_the_waits_and_limits_that_the_page_names_are_the_settings_own() -> None
         f"{default.per_minute} a minute in all, {default.per_minute_chat} a minute and {default.burst} at once" in PAGE
     )
     assert f"over {default.max_media} MB" in PAGE
+    limits = Limits()
+    assert f"less than {limits.room_to_stay // MB} MB are free" in " ".join(PAGE.split())
+    assert f"until {limits.room_to_open // MB} MB are" in PAGE
