@@ -107,29 +107,25 @@ async def test_a_chat_that_has_written_stays_one_over_a_restart(path: Path) -> N
 
 async def test_what_can_not_be_kept_is_not_accepted_and_said_once_for_each_trouble(path: Path) -> None:
     names = Names(path)
-    await anyio.Path(path).mkdir()
-    for _ in range(3):
-        with pytest.raises(NotAccepted, match=r"names\.db: .*; make room"):
-            async with names:
-                pass
-    assert [news.key for news in names.news] == ["names"]
-    await anyio.Path(path).rmdir()
+    for told in (1, 2):  # it was mended meanwhile
+        await anyio.Path(path).mkdir()
+        for _ in range(2):
+            with pytest.raises(NotAccepted, match=r"names\.db: .*; make room"):
+                async with names:
+                    pass
+        assert [news.key for news in names.news] == ["names"] * told
+        await anyio.Path(path).rmdir()
+        async with names:
+            await names.note_chat(f"{told}@lid")
+        await anyio.Path(path).unlink()
     async with names:
-        await names.note_chat(LID)
         with closing(sqlite3.connect(path)) as other:
             other.execute("DROP TABLE chats")
         with pytest.raises(NotAccepted):
-            await names.note_chat(PN)
-    await anyio.Path(path).unlink()
-    await anyio.Path(path).mkdir()
-    with pytest.raises(NotAccepted):
-        async with names:
-            pass
-    assert len(names.news) == 3
-    assert "no such table" in names.news[1].text
-    assert names.news[2] == names.news[0]
+            await names.note_chat(LID)
+    assert [("no such table" in news.text) for news in names.news] == [False, False, True]
     with pytest.raises(NotAccepted, match="isn't open"):  # nobody's trouble
-        await names.note_chat(PN)
+        await names.note_chat(LID)
     assert len(names.news) == 3
 
 
@@ -160,8 +156,8 @@ async def test_a_file_that_is_damaged_within_is_noticed_when_it_is_opened(path: 
     await anyio.Path(path).write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
     names = Names(path)
     async with names:
+        assert [news.key for news in names.news] == ["names damaged"]
         assert not await names.has_written("1@g.us")
-    assert [news.key for news in names.news] == ["names damaged"]
 
 
 async def test_damage_while_it_is_open_loses_nobody_who_was_heard_meanwhile(path: Path) -> None:
