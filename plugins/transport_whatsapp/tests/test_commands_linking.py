@@ -106,6 +106,13 @@ async def test_each_code_is_shown_and_the_account_that_a_phone_gives_is_known(tm
     assert play.starts == 1
 
 
+async def test_a_disk_without_room_is_said_and_waited_for(tmp_path: Path) -> None:
+    play = Play(tmp_path, [Link(state="disk", said="only 3 MB are free"), *CODES, PAIRED, CONNECTED, SETTLED])
+    await play.linking.run()
+    assert play.screen.said[0] == "It waits for the disk: only 3 MB are free"
+    assert play.starts == 1
+
+
 async def test_a_link_that_was_not_finished_is_finished_without_a_code(tmp_path: Path) -> None:
     play = Play(tmp_path, [CONNECTED, SETTLED])
     assert (await play.linking.run()).name == "Ann"
