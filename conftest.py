@@ -15,7 +15,7 @@ import pytest
 
 from testbed.cloud import Cloud
 
-pytest_plugins = ["testbed.engine", "testbed.leak_watch"]
+pytest_plugins = ["testbed.engine", "testbed.leak_watch", "whatsapp_figures"]
 
 CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 ENGINE_SECONDS = 5

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import pytest
 from network_driver import Running, until
+from whatsapp_figures import report
 from whatsapp_testbed import Group
-from whatsapp_testbed.figures import report
 from whatsapp_testbed.rig import Scene
 
 from nanokimi_core import NotSent, Undeliverable
