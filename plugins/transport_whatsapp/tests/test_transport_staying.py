@@ -149,8 +149,8 @@ async def test_the_owner_is_told_of_a_logout_while_their_chat_is_known(tmp_path:
         child = await driver.child()
         await child.say(Link(state="logged_out"))
         await until(lambda: read_note(driver.places) is None, "the note is gone")
+        await until(lambda: driver.transport.owner_chat() is None, "the chat isn't known any more")
         assert (list(driver.context.told), chats) == (["logged_out"], [ME.id])
-        assert driver.transport.owner_chat() is None
 
 
 async def test_each_change_of_the_link_is_one_line_of_the_log_and_names_no_number(
