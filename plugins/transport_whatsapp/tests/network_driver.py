@@ -21,9 +21,9 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from nanokimi_core import Attachment, Inbound, Outbound, Receipt
 from nanokimi_core.testing import ScriptedContext
 from nanokimi_transport_whatsapp import Settings, WhatsApp
-from nanokimi_transport_whatsapp.holding import session_held
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.standing import read_standing
+from nanokimi_transport_whatsapp.terminal.holding import session_held
 
 T = TypeVar("T")
 SECONDS = 30.0

@@ -12,10 +12,10 @@ import pytest
 
 from nanokimi_core import Check
 from nanokimi_transport_whatsapp import nanokimi_transports
-from nanokimi_transport_whatsapp.checks import account_checks, check
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.standing import AccountNote, Standing, write_note, write_standing
+from nanokimi_transport_whatsapp.terminal.checks import account_checks, check
 from nanokimi_transport_whatsapp.values import Who
 from testbed.context import PluginContext
 

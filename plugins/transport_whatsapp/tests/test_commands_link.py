@@ -16,10 +16,10 @@ import pytest
 from code_pictures import png_modules
 from whatsapp_testbed import User, WhatsAppServer
 
-from nanokimi_transport_whatsapp.holding import in_use
-from nanokimi_transport_whatsapp.picture import modules_of
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.standing import read_note, read_standing
+from nanokimi_transport_whatsapp.terminal.holding import in_use
+from nanokimi_transport_whatsapp.terminal.picture import modules_of
 from testbed.site import TESTS, Site, Terminal
 
 pytestmark = pytest.mark.whatsapp

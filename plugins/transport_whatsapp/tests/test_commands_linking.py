@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from nanokimi_core import CommandError
-from nanokimi_transport_whatsapp.linking import ROUNDS, Linking, log_out
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.supervision import ChildProcess
+from nanokimi_transport_whatsapp.terminal.linking import ROUNDS, Linking, log_out
 from nanokimi_transport_whatsapp.values import Answer, Link, Value, Who
 
 pytestmark = pytest.mark.anyio

@@ -13,8 +13,8 @@ import segno
 from code_pictures import png_modules
 
 from nanokimi_core import CommandError
-from nanokimi_transport_whatsapp.picture import Room, drawn, modules_of, needed, write_png
-from nanokimi_transport_whatsapp.screen import CodeScreen
+from nanokimi_transport_whatsapp.terminal.picture import Room, drawn, modules_of, needed, write_png
+from nanokimi_transport_whatsapp.terminal.screen import CodeScreen
 from nanokimi_transport_whatsapp.values import Who
 from nanokimi_transport_whatsapp.words import account_words, phone_digits, plain
 

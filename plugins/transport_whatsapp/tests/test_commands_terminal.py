@@ -18,11 +18,11 @@ import pytest
 from typer.testing import CliRunner
 
 from nanokimi_core import CommandError
-from nanokimi_transport_whatsapp.commands import app
-from nanokimi_transport_whatsapp.holding import session_held
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.standing import AccountNote, Standing, named_process, write_note, write_standing
+from nanokimi_transport_whatsapp.terminal.commands import app
+from nanokimi_transport_whatsapp.terminal.holding import session_held
 from nanokimi_transport_whatsapp.values import Who
 from testbed.context import PluginContext
 

@@ -20,7 +20,6 @@ from transport_driver import ME, Child, Driver, driven, message, until
 from nanokimi_core import HasTraits, KnowsOwner, ListsMembers, ShowsTyping, TellsState
 from nanokimi_transport_whatsapp import Settings, WhatsApp, nanokimi_transports
 from nanokimi_transport_whatsapp.child import exits
-from nanokimi_transport_whatsapp.holding import session_held
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.standing import (
     AccountNote,
@@ -32,6 +31,7 @@ from nanokimi_transport_whatsapp.standing import (
     write_standing,
 )
 from nanokimi_transport_whatsapp.supervision import MOST_LOG, ChildProcess, environment
+from nanokimi_transport_whatsapp.terminal.holding import session_held
 from nanokimi_transport_whatsapp.values import Answer, Figures, Link, Pair, Start, Who
 
 pytestmark = pytest.mark.anyio

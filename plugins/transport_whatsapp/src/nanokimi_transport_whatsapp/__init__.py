@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "WhatsApp", "nanokimi_transports"]
 
-COMMANDS = "nanokimi_transport_whatsapp.commands:app"
+COMMANDS = "nanokimi_transport_whatsapp.terminal.commands:app"
 
 
 @hookimpl
 def nanokimi_transports() -> list[Spec[Transport]]:
     """Name the transport that this distribution provides."""
-    from nanokimi_transport_whatsapp.checks import check
     from nanokimi_transport_whatsapp.settings import Settings
+    from nanokimi_transport_whatsapp.terminal.checks import check
     from nanokimi_transport_whatsapp.transport import WhatsApp
 
     return [Spec("whatsapp", WhatsApp, config=Settings, check=check, commands=COMMANDS)]

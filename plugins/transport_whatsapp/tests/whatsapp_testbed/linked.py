@@ -18,12 +18,12 @@ from typing import Literal
 import anyio
 
 from nanokimi_core import private_folder
-from nanokimi_transport_whatsapp.holding import in_use
-from nanokimi_transport_whatsapp.linking import Linking
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.standing import AccountNote, read_note, write_note
 from nanokimi_transport_whatsapp.supervision import ChildProcess
+from nanokimi_transport_whatsapp.terminal.holding import in_use
+from nanokimi_transport_whatsapp.terminal.linking import Linking
 from nanokimi_transport_whatsapp.values import Who
 from whatsapp_testbed.server import WhatsAppServer
 from whatsapp_testbed.users import User

@@ -120,13 +120,13 @@ class Bringer:
             self.done([event.number])
             return
         message = self._names.complete(read.message)
+        self._memory.hear(replace(read, message=message))
         self._set(lambda: self._in_hand.add(event.number))
         lane = _lane(message.chat)
         if self._has_file(message, read) or self._lanes.has(lane):
             self._lanes.put(lane, lambda: self._bring(event, message, read))
         else:  # nobody else puts anything into a lane, so this one stays empty meanwhile
             self._bring(event, message, read)
-        self._memory.hear(replace(read, message=message))
 
     def _put_aside(self, event: Event, reason: str) -> None:
         _log.warning("event %d can't be read (%s): it was put aside", event.number, reason)

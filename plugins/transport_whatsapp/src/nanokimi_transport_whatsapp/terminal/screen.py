@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from nanokimi_core import CommandError
-from nanokimi_transport_whatsapp.picture import Room, drawn, needed, write_png
+from nanokimi_transport_whatsapp.terminal.picture import Room, drawn, needed, write_png
 from nanokimi_transport_whatsapp.words import plain
 
 WHERE = "WhatsApp → Settings (Android: ⋮) → Linked devices → Link a device"

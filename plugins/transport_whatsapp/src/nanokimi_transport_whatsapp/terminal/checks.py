@@ -16,10 +16,10 @@ from anyio import to_thread
 
 from nanokimi_core import Check, Context
 from nanokimi_transport_whatsapp.neonize_engine.missing import why_not_usable
-from nanokimi_transport_whatsapp.overview import Overview
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.supervision import environment
+from nanokimi_transport_whatsapp.terminal.overview import Overview
 from nanokimi_transport_whatsapp.words import account_words, plain
 
 LOAD_SECONDS = 20.0

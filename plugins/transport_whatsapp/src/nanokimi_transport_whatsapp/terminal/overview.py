@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from nanokimi_transport_whatsapp.holding import in_use
 from nanokimi_transport_whatsapp.neonize_engine.login import has_login
 from nanokimi_transport_whatsapp.places import Places
 from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.standing import AccountNote, Standing, read_note, read_standing
 from nanokimi_transport_whatsapp.states import States
+from nanokimi_transport_whatsapp.terminal.holding import in_use
 from nanokimi_transport_whatsapp.values import FINAL
 from nanokimi_transport_whatsapp.words import account_words, number_of
 

@@ -15,14 +15,14 @@ import anyio
 import typer
 
 from nanokimi_core import CommandError, Invocation
-from nanokimi_transport_whatsapp.holding import NOTICED_SECONDS, session_held
-from nanokimi_transport_whatsapp.linking import Linking, log_out
-from nanokimi_transport_whatsapp.overview import Overview
 from nanokimi_transport_whatsapp.places import Places
-from nanokimi_transport_whatsapp.screen import CodeScreen, choose, note, on_terminal
 from nanokimi_transport_whatsapp.settings import Settings
 from nanokimi_transport_whatsapp.standing import AccountNote, read_note, read_standing, remove_note, write_note
 from nanokimi_transport_whatsapp.supervision import ChildProcess
+from nanokimi_transport_whatsapp.terminal.holding import NOTICED_SECONDS, session_held
+from nanokimi_transport_whatsapp.terminal.linking import Linking, log_out
+from nanokimi_transport_whatsapp.terminal.overview import Overview
+from nanokimi_transport_whatsapp.terminal.screen import CodeScreen, choose, note, on_terminal
 from nanokimi_transport_whatsapp.values import Who
 from nanokimi_transport_whatsapp.words import account_words, phone_digits
 
