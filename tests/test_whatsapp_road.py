@@ -127,8 +127,9 @@ def test_a_message_is_answered_on_the_other_phone_and_status_says_how_the_link_s
         road.server.trouble.cut(road.bot)
         wait(lambda: "banned" in road.instance()["said"], "status tells of the ban")
         assert road.instance()["connected"] is False
+        assert "banned until" in road.site.run("whatsapp", "reconnect").stderr
         road.server.trouble.accept_login()
-        assert road.site.run("whatsapp", "reconnect").returncode == 0
+        assert road.site.run("whatsapp", "reconnect", "--anyway").returncode == 0
         wait(lambda: road.bot.connected(), "the account is connected again")
         assert service.stop() == 0
 
