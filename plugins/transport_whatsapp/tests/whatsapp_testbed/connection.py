@@ -23,6 +23,7 @@ GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError,
 _HEADER = 4
 _HANDSHAKE_SECONDS = 30
 _GOODBYE_SECONDS = 2
+_LAST_WORD_SECONDS = 0.3
 _MOST_OUTGOING = 20_000
 _USERNAME, _DEVICE = 1, 18
 
@@ -45,6 +46,7 @@ class Connection:
         self.device: Device | None = None
         self.ready = False
         self.asks_backlog = False
+        self._hang_on = 0.0
         self.pairing_id = ""
         self.finishing: Callable[[Node], None] | None = None
         self._socket = socket
@@ -107,8 +109,9 @@ class Connection:
         self.send(Node("ib", {"from": SERVER}, [Node("offline", {"count": len(backlog)})]))
 
     def refuse(self, node: Node) -> None:
-        """Send a last stanza and end the connection."""
+        """Send a last stanza and end the connection, a moment later: whatsmeow may miss what comes with the end."""
         self.send(node)
+        self._hang_on = _LAST_WORD_SECONDS
         self.close()
 
     async def _shake_hands(self) -> None:
@@ -144,6 +147,7 @@ class Connection:
             async for frame in self._frames:
                 await self.hub.troubles.speaking.wait()
                 await self._socket.send(_framed(frame))
+            await anyio.sleep(self._hang_on)  # a client that goes by itself ends this
             with anyio.move_on_after(_GOODBYE_SECONDS):
                 await self._socket.close()
         self._scope.cancel()
