@@ -91,8 +91,8 @@ class Traffic:
         """Note what is on disk, at any moment: waiting, or read earlier."""
         raw = b"".join(row[0] for row in self._on_disk("SELECT raw FROM events"))
         heard = {str(row[0]) for row in self._on_disk("SELECT id FROM heard")}
-        written = list(self.written.items())
-        self.spooled |= {name for name, text in written if text.encode() in raw or name in heard}
+        written = dict(self.written)  # the friend writes on meanwhile
+        self.spooled |= {name for name, text in written.items() if text.encode() in raw or name in heard}
 
     def read(self) -> Counter[str]:
         """Give what the friend has got from the assistant."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nanokimi_core.testing.conformance.checks import expect, saw
+from nanokimi_core.testing.conformance.overhearing import overheard
 from nanokimi_core.testing.conformance.rigs import AuthRig
 
 _TELLING = 12  # characters: more than a usual prefix with the last four
@@ -79,19 +80,9 @@ class _Lines(logging.Handler):
 @contextmanager
 def logged() -> Iterator[list[tuple[str, str]]]:
     """Take down all that is logged, from DEBUG on; each line with what it is, in words."""
-    handler, loggers = _Lines(), [logging.getLogger(), logging.getLogger("nanokimi")]
-    before = [(each.level, each.propagate) for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.DEBUG)
-        each.propagate = True
-    loggers[0].addHandler(handler)
-    try:
+    handler = _Lines()
+    with overheard(handler):
         yield handler.lines
-    finally:
-        loggers[0].removeHandler(handler)
-        for each, (level, propagate) in zip(loggers, before, strict=True):
-            each.setLevel(level)
-            each.propagate = propagate
 
 
 def secret_files(rig: AuthRig, name: str = "tried") -> dict[Path, bytes]:

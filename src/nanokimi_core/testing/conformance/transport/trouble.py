@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import anyio
 
 from nanokimi_core.testing.conformance.checks import check, expect, in_words, saw, whether
+from nanokimi_core.testing.conformance.overhearing import overheard
 from nanokimi_core.testing.conformance.rigs import TransportRig
 from nanokimi_core.testing.conformance.transport.abilities import CutsLines, FallsSilent, RefusesLines, WritesGarbage
 from nanokimi_core.testing.conformance.transport.driven import Driven, connected, driven
@@ -180,15 +181,8 @@ def _overheard(said: list[str]) -> Iterator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             said.append(f"{record.name}: {record.getMessage()} {record.exc_info or ''}")
 
-    ear, root = Ear(logging.DEBUG), logging.getLogger()
-    level = root.level
-    root.addHandler(ear)
-    root.setLevel(logging.DEBUG)
-    try:
+    with overheard(Ear(logging.DEBUG)):
         yield
-    finally:
-        root.setLevel(level)
-        root.removeHandler(ear)
 
 
 TROUBLE_CHECKS = (
